@@ -1,0 +1,66 @@
+# The two commands of a new user are `make quickstart` and `make test`; CONTRIBUTING.md tells the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/visionfleet
+PYTHON ?= python3
+# uv from PATH where there is one, else a pinned one in a folder of its own
+UV := $(or $(shell command -v uv),$(CACHE)/tools/uv/bin/uv)
+BIN := .venv/bin
+export UV_PYTHON_DOWNLOADS := never
+export VISIONFLEET_UV := $(UV)
+
+.PHONY: help setup runtime quickstart check test format generate lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.installed ## .venv with the project and its tools, from the hashed lock
+
+$(CACHE)/tools/uv/bin/uv: requirements/uv.txt
+	@echo "==> uv into $(CACHE)/tools/uv"
+	@$(PYTHON) -m pip install --quiet --root-user-action ignore --disable-pip-version-check --upgrade --require-hashes --target $(CACHE)/tools/uv --requirement requirements/uv.txt
+	@touch $@
+
+.venv/.installed: requirements/dev.txt pyproject.toml | $(UV)
+	@echo "==> .venv from requirements/dev.txt"
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+runtime: setup ## the native inference runtime, in the user's cache
+	@$(BIN)/visionfleet local install
+
+quickstart: setup ## the main job on this machine; KEEP=1 leaves the stack running
+	@$(BIN)/python examples/quickstart/run.py $(if $(KEEP),--keep)
+
+check: setup ## the fast half: format, lint, types, imports, generated files, unit tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/yamllint --strict .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright
+	$(BIN)/python -m visionfleet.generate --check
+	$(BIN)/pytest --quiet -m 'not engine'
+
+test: check runtime ## everything: check, then the tests on real engines
+	$(BIN)/pytest -m engine
+
+format: setup ## format and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+generate: setup ## write the files that are made from the models
+	$(BIN)/python -m visionfleet.generate
+
+COMPILE := pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header
+lock: | $(UV) ## resolve the locks again
+	$(UV) $(COMPILE) requirements/uv.in --output-file requirements/uv.txt
+	$(UV) $(COMPILE) pyproject.toml --output-file requirements/runtime.txt
+	$(UV) $(COMPILE) pyproject.toml --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+	$(UV) $(COMPILE) requirements/inference.in --override requirements/inference-overrides.txt --output-file src/visionfleet/local/inference-1.8.3.txt
+
+clean: ## remove what make made here; the cache stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
