@@ -1,0 +1,92 @@
+"""Signatures that let a client without a key read or write one object for a while.
+
+A signature covers method, key and expiry (HMAC-SHA256), so a URL that was changed in any of them is refused, and
+nothing about a signed URL needs to be stored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from visionfleet.config.hub import Hub
+
+MIN_KEY_BYTES = 32
+KEY_FILE = "signing.key"
+
+SignedMethod = Literal["GET", "PUT"]
+
+
+class InvalidSignature(Exception):  # noqa: N818 - named by what is wrong
+    """This URL is not valid: it was changed, has expired, or was made for another method. Ask for a new one."""
+
+    code = "invalid_signature"
+
+    def __init__(self) -> None:
+        """Take no reason: whoever tries URLs must not learn what was wrong with one."""
+        super().__init__(type(self).__doc__)
+
+
+class Signer:
+    """Signs and verifies with one secret key. Safe to share between threads."""
+
+    def __init__(self, key: bytes, clock: Callable[[], float] = time.time) -> None:
+        """Take the secret `key` (at least MIN_KEY_BYTES, else ValueError) and a `clock` of seconds since the epoch."""
+        if len(key) < MIN_KEY_BYTES:
+            raise ValueError(f"a signing key needs at least {MIN_KEY_BYTES} bytes, this one has {len(key)}")
+        self._key = key
+        self._clock = clock
+
+    def sign(self, method: SignedMethod, key: str, expires_in: int) -> dict[str, str]:
+        """Return the query string values that allow `method` on `key` for `expires_in` seconds."""
+        expires = str(int(self._clock()) + expires_in)
+        return {"method": method, "expires": expires, "signature": self._signature(method, key, expires)}
+
+    def verify(self, method: str, key: str, expires: str, signature: str) -> None:
+        """Check the values of a request as they came in; raise InvalidSignature.
+
+        A GET signature also allows HEAD: the inference server asks HEAD of each download URL before it reads it.
+        """
+        signed_method = "GET" if method == "HEAD" else method
+        expected = self._signature(signed_method, key, expires)
+        same = hmac.compare_digest(expected.encode(), signature.encode(errors="replace"))
+        if not (same and _is_number(expires) and self._clock() < int(expires)):
+            raise InvalidSignature
+
+    def _signature(self, method: str, key: str, expires: str) -> str:
+        message = "\n".join((method, expires, key)).encode(errors="surrogatepass")
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def signing_key(hub: Hub) -> bytes:
+    """Return the key that the file's `hub.signing_key` refers to, or the one in the state folder, made at first use."""
+    if hub.signing_key:
+        return hub.signing_key.resolve().encode()
+    path = hub.state / KEY_FILE
+    if not path.exists():
+        _make_key(path)
+    return path.read_bytes()
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key for the owner alone to read; of two that do so at once the first wins."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_hex(MIN_KEY_BYTES).encode())
+    with contextlib.suppress(FileExistsError):
+        path.hardlink_to(draft)  # unlike a rename it never replaces a key that URLs are already signed with
+    draft.unlink()
