@@ -1,0 +1,21 @@
+"""The `visionfleet` command: one file a command. Each parses, calls and prints; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import typer
+
+from visionfleet.cli import hub, local, worker
+from visionfleet.cli.schema import schema
+from visionfleet.cli.validate import validate
+
+app = typer.Typer(
+    name="visionfleet",
+    help="Roboflow Inference on infrastructure that you own, from one typed file.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # a traceback with locals prints secrets
+)
+app.command()(validate)
+app.command()(schema)
+app.add_typer(hub.app, name="hub")
+app.add_typer(worker.app, name="worker")
+app.add_typer(local.app, name="local")

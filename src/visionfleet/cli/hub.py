@@ -1,0 +1,80 @@
+"""`visionfleet hub`: serve the hub, and its API keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import typer
+
+from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FileOption, load_or_exit
+
+app = typer.Typer(help="The hub: workflows, models and batch processing for every deployment.", no_args_is_help=True)
+keys = typer.Typer(help="API keys of the file's workspace.", no_args_is_help=True)
+app.add_typer(keys, name="keys")
+
+
+@app.command()
+def serve(file: FileOption = DEFAULT_FILE) -> None:
+    """Serve the hub until it is stopped."""
+    config = load_or_exit(file)
+    from visionfleet.hub.serve import serve as serve_hub  # noqa: PLC0415 - the web server is slow to import
+
+    serve_hub(config)
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+    role: Annotated[
+        Literal["client", "worker", "server"],
+        typer.Option(
+            help="client: everything a client does; worker: leases tasks; server: reads workflows and models."
+        ),
+    ] = "client",
+    file: FileOption = DEFAULT_FILE,
+) -> None:
+    """Make a key and print it, this once: only its digest is kept."""
+    config = load_or_exit(file)
+    from visionfleet.hub.keys import create_key  # noqa: PLC0415
+
+    key_id, key = create_key(config, name=name, role=role)
+    typer.echo(f"key {key_id} for {role} '{name}' in workspace '{config.workspace}'; it is not shown again:", err=True)
+    typer.echo(key)
+
+
+@keys.command("list")
+def list_(file: FileOption = DEFAULT_FILE) -> None:
+    """List the keys, without the keys themselves."""
+    config = load_or_exit(file)
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    from visionfleet.hub.keys import list_keys  # noqa: PLC0415
+
+    table = Table("id", "name", "role", "made", "state")
+    for key in list_keys(config):
+        state = "active" if key.revoked_at is None else f"revoked {_date(key.revoked_at)}"
+        table.add_row(key.id, key.name, key.role, _date(key.created_at), state)
+    Console().print(table)
+
+
+@keys.command()
+def revoke(
+    key_id: Annotated[str, typer.Argument(help="The key's id, as `list` shows it.")], file: FileOption = DEFAULT_FILE
+) -> None:
+    """Refuse a key from now on."""
+    config = load_or_exit(file)
+    from visionfleet.hub.errors import HubError  # noqa: PLC0415
+    from visionfleet.hub.keys import revoke_key  # noqa: PLC0415
+
+    try:
+        revoke_key(config, key_id)
+    except HubError as error:
+        typer.echo(f"{error}: `visionfleet hub keys list` shows them", err=True)
+        raise typer.Exit(BAD_INPUT) from error
+    typer.echo(f"key {key_id} is revoked")
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,0 +1,1 @@
+"""The hub: the platform that the unmodified server and command line talk to."""

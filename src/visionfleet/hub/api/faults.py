@@ -1,0 +1,66 @@
+"""Every error as `{"error": {"code", "message", "fields"}}`."""
+
+from __future__ import annotations
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from visionfleet.hub.errors import HubError
+from visionfleet.hub.signing import InvalidSignature
+from visionfleet.hub.storage import InvalidKey, ObjectMissing, StorageError, StorageFull, TooLarge
+
+STORAGE_STATUS: dict[type[StorageError], int] = {InvalidKey: 400, ObjectMissing: 404, TooLarge: 413, StorageFull: 507}
+HTTP_CODES = {404: "route_not_found", 405: "method_not_allowed"}
+
+log = structlog.get_logger()
+
+
+def install_fault_handlers(app: FastAPI) -> None:
+    """Turn what services raise into answers."""
+    app.add_exception_handler(HubError, _hub_error)
+    app.add_exception_handler(StorageError, _storage_error)
+    app.add_exception_handler(InvalidSignature, _signature_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+def _answer(error: HubError) -> JSONResponse:
+    return JSONResponse(error.body(), status_code=error.status)
+
+
+async def _hub_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HubError)  # noqa: S101 - FastAPI's handler type takes any exception
+    return _answer(error)
+
+
+async def _storage_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StorageError)  # noqa: S101
+    status = STORAGE_STATUS.get(type(error), 500)
+    if status == 500:
+        log.error("storage_error", reason=str(error))
+    return _answer(HubError(status, error.code, str(error)))
+
+
+async def _signature_error(_request: Request, error: Exception) -> JSONResponse:
+    return _answer(HubError(403, InvalidSignature.code, str(error)))
+
+
+async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    fields = {".".join(str(step) for step in problem["loc"]): str(problem["msg"]) for problem in error.errors()}
+    return _answer(HubError(400, "request_invalid", "the request has fields that cannot be taken", **fields))
+
+
+async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    code = HTTP_CODES.get(error.status_code, "request_refused")
+    return _answer(HubError(error.status_code, code, str(error.detail)))
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("unexpected_error", path=request.url.path, exc_info=error)
+    return _answer(HubError(500, "internal_error", "the hub failed; its log has the reason"))

@@ -1,0 +1,111 @@
+"""Roboflow's data-staging API, as far as the command line uses it for images."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from python_multipart.exceptions import FormParserError
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+
+from visionfleet.hub import batches
+from visionfleet.hub.api.access import BaseUrl, ClientWorkspace, HubDep, PageDep
+from visionfleet.hub.errors import HubError
+from visionfleet.hub.ingest import MAX_IMAGE_BYTES
+
+MAX_FORM_OVERHEAD = 64 * 1024
+
+router = APIRouter(prefix="/data-staging/v1/external/{workspace}/batches", tags=["data staging"])
+PartName = Annotated[str | None, Query(alias="partName")]
+DisplayName = Annotated[str | None, Query(alias="displayName")]
+
+
+@router.get("")
+def list_batches(hub: HubDep, workspace: ClientWorkspace, page: PageDep) -> dict[str, Any]:
+    """The workspace's batches, the newest first."""
+    return batches.list_batches(hub, workspace, page)
+
+
+@router.get("/{batch_id}")
+def show_batch(hub: HubDep, workspace: ClientWorkspace, batch_id: str) -> dict[str, Any]:
+    """A batch's metadata."""
+    return batches.show_batch(hub, workspace, batch_id)
+
+
+@router.get("/{batch_id}/count")
+def count_files(hub: HubDep, workspace: ClientWorkspace, batch_id: str, part_name: PartName = None) -> dict[str, Any]:
+    """How many files the batch, or one part of it, holds."""
+    return batches.count_files(hub, workspace, batch_id, part_name)
+
+
+@router.get("/{batch_id}/parts")
+def list_parts(hub: HubDep, workspace: ClientWorkspace, batch_id: str) -> dict[str, Any]:
+    """The parts of a multipart batch."""
+    return batches.list_parts(hub, workspace, batch_id)
+
+
+@router.get("/{batch_id}/list")
+def list_files(
+    hub: HubDep,
+    workspace: ClientWorkspace,
+    batch_id: str,
+    page: PageDep,
+    base_url: BaseUrl,
+    part_name: PartName = None,
+) -> dict[str, Any]:
+    """The batch's files, each with a signed URL."""
+    return batches.list_files(hub, workspace, batch_id, part_name, page, base_url)
+
+
+@router.get("/{batch_id}/shards")
+def list_shards(hub: HubDep, workspace: ClientWorkspace, batch_id: str, page: PageDep) -> dict[str, Any]:
+    """The batch's shards, with what became of their files."""
+    return batches.list_shards(hub, workspace, batch_id, page)
+
+
+@router.post("/{batch_id}/upload/image")
+async def upload_image(
+    request: Request,
+    hub: HubDep,
+    workspace: ClientWorkspace,
+    batch_id: str,
+    file_name: Annotated[str | None, Query(alias="fileName")] = None,
+    display_name: DisplayName = None,
+) -> dict[str, Any]:
+    """Stage one image: the first file of a multipart form."""
+    name, data = await _first_file(request)
+    return await run_in_threadpool(
+        batches.upload_image, hub, workspace, batch_id, display_name, file_name or name, data
+    )
+
+
+@router.post("/{batch_id}/bulk-upload/image-files")
+def register_shard(
+    hub: HubDep, workspace: ClientWorkspace, batch_id: str, base_url: BaseUrl, display_name: DisplayName = None
+) -> dict[str, Any]:
+    """Announce a tar archive of images; gives the signed URL to PUT it to."""
+    return batches.register_shard(hub, workspace, batch_id, display_name, base_url)
+
+
+async def _first_file(request: Request) -> tuple[str, bytes]:
+    """Name and bytes of the form's first file. The size is refused before it is read where the client tells it."""
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > MAX_IMAGE_BYTES + MAX_FORM_OVERHEAD:
+        raise _too_large()
+    try:
+        async with request.form(max_files=1, max_fields=8) as form:
+            for value in form.values():
+                if isinstance(value, UploadFile):
+                    data = await value.read(MAX_IMAGE_BYTES + 1)
+                    if len(data) > MAX_IMAGE_BYTES:
+                        raise _too_large()
+                    return value.filename or "", data
+    except (HTTPException, FormParserError) as error:
+        raise HubError(400, "form_invalid", "the body is not a multipart form that can be read") from error
+    raise HubError(400, "form_invalid", "the multipart form holds no file")
+
+
+def _too_large() -> HubError:
+    return HubError(413, "image_too_large", f"an image has at most {MAX_IMAGE_BYTES} bytes")

@@ -1,0 +1,98 @@
+"""Objects by signed URLs: for clients of the embedded storage, which cannot sign by itself as a bucket does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response, StreamingResponse
+
+from visionfleet.hub.api.access import HubDep
+from visionfleet.hub.batches import MAX_SHARD_BYTES, shard_uploaded
+from visionfleet.hub.context import Hub
+from visionfleet.hub.registry import PACKAGES_PREFIX
+from visionfleet.protocol import MAX_FILE_BYTES
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+CHUNK_BYTES = 1024 * 1024
+
+router = APIRouter(prefix="/storage/v1", tags=["storage"])
+
+
+def check_signature(
+    request: Request,
+    hub: HubDep,
+    key: str,
+    expires: Annotated[str, Query()] = "",
+    signature: Annotated[str, Query()] = "",
+) -> str:
+    """The key of a request with a good signature. Raises InvalidSignature."""
+    hub.signer.verify(request.method, key, expires, signature)
+    return key
+
+
+SignedKey = Annotated[str, Depends(check_signature)]
+
+
+@router.api_route("/objects/{key:path}", methods=["GET", "HEAD"])
+def get_object(request: Request, hub: HubDep, key: SignedKey) -> Response:
+    """An object's bytes, or a range of them."""
+    size = _size(hub, key)
+    headers = {"Accept-Ranges": "bytes", "Content-Length": str(size)}
+    window = _window(request.headers.get("range"), size)
+    if window is None:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    start, end = window
+    status = 200
+    if "range" in request.headers and end - start < size:
+        status = 206
+        headers |= {"Content-Range": f"bytes {start}-{end - 1}/{size}", "Content-Length": str(end - start)}
+    if request.method == "HEAD" or start == end:
+        return Response(status_code=status, headers=headers, media_type="application/octet-stream")
+    body = _stream(hub, key, start, end)
+    return StreamingResponse(body, status_code=status, headers=headers, media_type="application/octet-stream")
+
+
+@router.put("/objects/{key:path}", status_code=200)
+async def put_object(request: Request, hub: HubDep, key: SignedKey) -> dict[str, int]:
+    """Store the body as an object. Nothing is kept of a body that is cut short."""
+    limit = MAX_SHARD_BYTES if key.endswith(".tar") else MAX_FILE_BYTES
+    size = await hub.storage.put_stream(key, request.stream(), limit)
+    await run_in_threadpool(shard_uploaded, hub, key)
+    return {"size": size}
+
+
+def _size(hub: Hub, key: str) -> int:
+    if key.startswith(PACKAGES_PREFIX):
+        return hub.registry.object(key).stat().st_size
+    return hub.storage.size(key)
+
+
+def _stream(hub: Hub, key: str, start: int, end: int) -> Iterator[bytes]:
+    if not key.startswith(PACKAGES_PREFIX):
+        return hub.storage.stream(key, start, end)
+    return _read_file(hub, key, start, end)
+
+
+def _read_file(hub: Hub, key: str, start: int, end: int) -> Iterator[bytes]:
+    with hub.registry.object(key).open("rb") as file:
+        file.seek(start)
+        while start < end:
+            data = file.read(min(CHUNK_BYTES, end - start))
+            start += len(data)
+            yield data
+
+
+def _window(header: str | None, size: int) -> tuple[int, int] | None:
+    """Start and end of what is asked for; all of it where there is no single range; None where it lies outside."""
+    match = _RANGE.fullmatch(header or "")
+    if match is None or match.groups() == ("", ""):
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        return max(size - int(last), 0), size
+    start, end = int(first), min(int(last) + 1, size) if last else size
+    return (start, end) if start < end else None

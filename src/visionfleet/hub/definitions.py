@@ -1,0 +1,107 @@
+"""What a client may ask of a job: the body of `POST …/jobs/{job_id}`, in the words of the command line."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic.alias_generators import to_camel
+
+from visionfleet.config.workflows import Workflow
+from visionfleet.hub.errors import HubError
+from visionfleet.protocol import MachineType
+
+IMAGE_JOB = "simple-image-processing-v1"
+MAX_WORKERS_A_MACHINE = 64
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+
+class JobInput(_Message):
+    """The batch, or the part of a multipart batch, whose images are processed."""
+
+    type: Literal["staging-batch-input-v1"]
+    batch_id: str
+    part_name: str | None = None
+
+
+class ComputeConfiguration(_Message):
+    """On what the job runs. `workers_per_machine` is how many requests a worker keeps in flight."""
+
+    type: Literal["compute-configuration-v2"]
+    machine_type: MachineType = MachineType.CPU
+    workers_per_machine: Annotated[int, Field(ge=1, le=MAX_WORKERS_A_MACHINE)] | None = None
+
+
+class ProcessingSpecification(_Message):
+    """Which workflow runs, with what, and what is kept of its answers."""
+
+    type: Literal["workflows-processing-specification-v1"]
+    workspace: str
+    workflow_id: str
+    workflow_parameters: dict[str, JsonValue] = {}
+    image_input_name: str | None = None
+    persist_images_outputs: bool = False
+    images_outputs_to_be_persisted: list[str] | None = None
+    aggregation_format: Literal["csv", "jsonl"] = "jsonl"
+
+
+class JobDefinition(_Message):
+    """A job that runs a workflow on every image of a batch."""
+
+    type: Literal["simple-image-processing-v1"]
+    job_input: JobInput
+    compute_configuration: ComputeConfiguration
+    processing_timeout_seconds: Annotated[int, Field(ge=1)] | None = None
+    max_parallel_tasks: Annotated[int, Field(ge=1)] | None = None
+    max_image_failure_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    processing_specification: ProcessingSpecification
+    inference_backend: Literal["inference-models"] | None = None
+
+    def failures_allowed(self, images: int, default: int) -> int:
+        """How many of a task's `images` may fail before the task does."""
+        return default if self.max_image_failure_rate is None else int(self.max_image_failure_rate * images)
+
+
+def parse_definition(body: dict[str, Any]) -> JobDefinition:
+    """The job that `body` describes. Raises HubError 400 that names each field at fault."""
+    if body.get("type") != IMAGE_JOB:
+        message = f"this hub runs jobs of type '{IMAGE_JOB}'"
+        raise HubError(400, "job_type_unsupported", message, type=str(body.get("type")))
+    try:
+        return JobDefinition.model_validate(body)
+    except ValidationError as error:
+        fields = {".".join(str(step) for step in problem["loc"]): _fault(problem) for problem in error.errors()}
+        message = "the job definition has fields that cannot be taken: " + ", ".join(sorted(fields))
+        raise HubError(400, "job_definition_invalid", message, **fields) from error
+
+
+def check_against_workflow(definition: JobDefinition, workflow: Workflow) -> str:
+    """The name of the image input. Raises HubError 400 where the job names inputs or outputs that are not there."""
+    specification = definition.processing_specification
+    image_input = specification.image_input_name or workflow.image_inputs[0]
+    if image_input not in workflow.image_inputs:
+        raise _unknown("imageInputName", image_input, workflow.image_inputs)
+    inputs = [entry["name"] for entry in workflow.specification["inputs"] if "name" in entry]
+    for name in specification.workflow_parameters:
+        if name not in inputs or name == image_input:
+            raise _unknown("workflowParameters", name, [i for i in inputs if i != image_input])
+    for name in specification.images_outputs_to_be_persisted or ():
+        if name not in workflow.outputs:
+            raise _unknown("imagesOutputsToBePersisted", name, workflow.outputs)
+    return image_input
+
+
+def _unknown(field: str, name: str, known: Any) -> HubError:
+    message = f"{field}: the workflow has no '{name}'; it has: {', '.join(known) or 'none'}"
+    return HubError(400, "job_definition_invalid", message, **{field: name})
+
+
+def _fault(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "not supported by this hub"
+    if problem["type"] == "missing":
+        return "missing"
+    return str(problem["msg"])

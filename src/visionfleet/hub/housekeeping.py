@@ -1,0 +1,60 @@
+"""What nobody asks for and must happen all the same: lost tasks end, late jobs end, expired batches go."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, exists, select
+from sqlalchemy.orm import Session
+
+from visionfleet.hub import tasks
+from visionfleet.hub.context import Hub
+from visionfleet.hub.ingestion import fail_ingest
+from visionfleet.hub.stages import end_job, settle
+from visionfleet.hub.store.tables import Batch, Job, StatusType, Task, TaskKind
+
+MAX_BATCHES_A_SWEEP = 100
+LOST_WORKER = "the worker stopped answering"
+
+
+def bury_overdue(hub: Hub) -> None:
+    """End the tasks whose worker vanished on the last attempt, and the jobs that are past their deadline."""
+    now = hub.store.clock()
+    with hub.store.write() as session:
+        for task in tasks.overdue(session, now):
+            tasks.fail(task, now, LOST_WORKER, retryable=False)
+            end_failed(hub, session, task, LOST_WORKER)
+        for job in session.scalars(select(Job).where(Job.is_terminal.is_(False), Job.deadline < now)):
+            end_job(session, now, job, StatusType.ERROR, "ran longer than its processing timeout")
+
+
+def end_failed(hub: Hub, session: Session, task: Task, reason: str) -> None:
+    """A task has failed for good: tell its shard, or its stage."""
+    if task.kind == TaskKind.INGEST:
+        fail_ingest(session, hub.store.clock(), task, reason)
+    else:
+        settle(hub, session, task)
+
+
+def sweep(hub: Hub) -> int:
+    """Delete expired batches, but for those that a running job reads or fills; gives how many went."""
+    now = hub.store.clock()
+    running = select(Job.row).where(Job.is_terminal.is_(False))
+    read_by_job = exists().where(Job.input_batch_row == Batch.row, Job.is_terminal.is_(False))
+    filled_by_job = Batch.job_row.is_not(None) & Batch.job_row.in_(running)
+    expired = select(Batch.row).where(Batch.expires_at < now, ~read_by_job, ~filled_by_job)
+    with hub.store.read() as session:
+        rows = session.scalars(expired.limit(MAX_BATCHES_A_SWEEP)).all()
+    for row in rows:
+        # objects first: a sweep that is cut short finds the row, and so the rest, the next time
+        hub.storage.delete([key for key, _ in hub.storage.list(f"batches/{row}")])
+        with hub.store.write() as session:
+            session.execute(delete(Batch).where(Batch.row == row))
+    if rows:
+        _forget_jobs(hub)
+    return len(rows)
+
+
+def _forget_jobs(hub: Hub) -> None:
+    """Jobs without any batch left are of no use to anybody."""
+    orphan = Job.is_terminal & ~exists().where(Batch.job_row == Job.row)
+    with hub.store.write() as session:
+        session.execute(delete(Job).where(orphan))

@@ -1,0 +1,94 @@
+"""API keys: made here, shown once, stored as a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import select
+
+from visionfleet.config import DeploymentConfig
+from visionfleet.hub.errors import HubError, not_found
+from visionfleet.hub.store import Store
+from visionfleet.hub.store.tables import ApiKey
+
+KEY_BYTES = 32
+
+
+class Role(StrEnum):
+    """What a key may do: everything a client does; lease tasks; only read workflows and models."""
+
+    CLIENT = "client"
+    WORKER = "worker"
+    SERVER = "server"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who a request is from."""
+
+    key_id: str
+    workspace: str
+    role: Role
+
+
+def create_key(config: DeploymentConfig, *, name: str, role: Role | str = Role.CLIENT) -> tuple[str, str]:
+    """Make a key for the file's workspace; gives `(key id, key)`. The key cannot be read again."""
+    key = f"vf_{secrets.token_urlsafe(KEY_BYTES)}"
+    key_id = uuid.uuid4().hex[:12]
+    store = Store.open(config.hub.database_path)
+    with store.write() as session:
+        session.add(
+            ApiKey(
+                id=key_id,
+                workspace=config.workspace,
+                name=name,
+                role=Role(role),
+                digest=_digest(key),
+                created_at=store.clock(),
+                revoked_at=None,
+            )
+        )
+    store.close()
+    return key_id, key
+
+
+def list_keys(config: DeploymentConfig) -> list[ApiKey]:
+    """The workspace's keys, the oldest first, revoked ones too."""
+    store = Store.open(config.hub.database_path)
+    with store.read() as session:
+        query = select(ApiKey).where(ApiKey.workspace == config.workspace).order_by(ApiKey.created_at)
+        keys = list(session.scalars(query))
+    store.close()
+    return keys
+
+
+def revoke_key(config: DeploymentConfig, key_id: str) -> None:
+    """From now on the key is refused. Raises HubError `key_not_found`."""
+    store = Store.open(config.hub.database_path)
+    try:
+        with store.write() as session:
+            key = session.get(ApiKey, key_id)
+            if key is None or key.workspace != config.workspace:
+                raise not_found("key", key_id)
+            key.revoked_at = key.revoked_at or store.clock()
+    finally:
+        store.close()
+
+
+def identify(store: Store, key: str | None) -> Caller:
+    """Whose key this is. Raises HubError 401."""
+    if not key:
+        raise HubError(401, "key_missing", "send an API key: `?api_key=…` or `Authorization: Bearer …`")
+    with store.read() as session:
+        row = session.scalar(select(ApiKey).where(ApiKey.digest == _digest(key), ApiKey.revoked_at.is_(None)))
+    if row is None:
+        raise HubError(401, "key_unknown", "this API key is not known here, or was revoked")
+    return Caller(key_id=row.id, workspace=row.workspace, role=Role(row.role))
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,247 @@
+"""What workers do with processing tasks: lease them, keep them, commit results, end them.
+
+A result is committed in one transaction that holds the lease, after its record was written as an object. So a worker
+that dies loses at most what it had not committed, and the next one goes on at the first image without a result.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from visionfleet.hub import tasks
+from visionfleet.hub.batches import URL_SECONDS
+from visionfleet.hub.chunks import merge_chunks
+from visionfleet.hub.context import Hub
+from visionfleet.hub.definitions import parse_definition
+from visionfleet.hub.errors import HubError, task_cancelled
+from visionfleet.hub.keys import Caller
+from visionfleet.hub.logs import Event, write_task_log
+from visionfleet.hub.outputs import FAILURES_PART, RESULTS_PART, Output, add_file
+from visionfleet.hub.results import to_jsonl
+from visionfleet.hub.stages import settle
+from visionfleet.hub.store.tables import ContentType, File, ImageState, Job, Stage, Task, TaskImage, TaskKind
+from visionfleet.protocol import (
+    TASK_INCOMPLETE,
+    FailRequest,
+    Lease,
+    LeaseImage,
+    LeaseRequest,
+    LogEntry,
+    ResultItem,
+    ResultsAnswer,
+)
+
+
+def lease(hub: Hub, caller: Caller, request: LeaseRequest, base_url: str) -> Lease | None:
+    """The next processing task for a worker, with the images that have no result yet."""
+    task = tasks.claim(hub.store, [TaskKind.PROCESS], request.worker, request.machine_type)
+    if task is None:
+        return None
+    with hub.store.read() as session:
+        job = session.get_one(Job, task.job_row)
+        pending = _images(session, task.id, ImageState.PENDING)
+        failures = _count(session, task.id, ImageState.FAILED)
+    definition = parse_definition(job.definition)
+    specification = definition.processing_specification
+    kept = specification.images_outputs_to_be_persisted
+    return Lease(
+        task_id=task.id,
+        token=task.token,
+        lease_seconds=tasks.LEASE_SECONDS,
+        job_id=job.job_id,
+        workspace=caller.workspace,
+        workflow_id=specification.workflow_id,
+        image_input=task.payload["image_input"],
+        parameters=specification.workflow_parameters,
+        save_images=specification.persist_images_outputs,
+        image_outputs=None if kept is None else tuple(kept),
+        failures_allowed=task.payload["failures_allowed"],
+        failures=failures,
+        workers_per_machine=definition.compute_configuration.workers_per_machine,
+        images=tuple(
+            LeaseImage(id=file.row, name=file.name, url=hub.storage.sign("GET", file.object_key, URL_SECONDS, base_url))
+            for file in pending
+        ),
+    )
+
+
+def heartbeat(hub: Hub, task_id: str, token: int) -> int:
+    """Extend the lease; gives its seconds."""
+    with hub.store.write() as session:
+        tasks.hold(session, hub.store.clock(), task_id, token)
+    return tasks.LEASE_SECONDS
+
+
+def sign_uploads(hub: Hub, task_id: str, token: int, names: Sequence[str], base_url: str) -> dict[str, str]:
+    """Where to PUT output files: `part/name` -> signed URL."""
+    with hub.store.write() as session:
+        task = tasks.hold(session, hub.store.clock(), task_id, token)
+        output_row = _output_row(session, task)
+    keys = {name: _upload_key(output_row, task, *name.split("/", 1)) for name in names}
+    return {name: hub.storage.sign("PUT", key, URL_SECONDS, base_url) for name, key in keys.items()}
+
+
+def commit_results(hub: Hub, task_id: str, token: int, results: Sequence[ResultItem]) -> ResultsAnswer:
+    """Commit what came of some images, all or nothing. An image that has a result already keeps it."""
+    with hub.store.read() as session:
+        task = tasks.hold(session, hub.store.clock(), task_id, token)
+        output_row = _output_row(session, task)
+        records = _named_records(session, task_id, results)
+    chunk = f"batches/{output_row}/chunks/{task_id}/{token}-{uuid.uuid4().hex}.jsonl"
+    hub.storage.put(chunk, to_jsonl(records))
+    files = _uploaded(hub, output_row, task, results)
+    try:
+        with hub.store.write() as session:
+            now = hub.store.clock()
+            held = tasks.hold(session, now, task_id, token)
+            return _commit(session, now, held, results, chunk, files)
+    except Exception:
+        hub.storage.delete([chunk])
+        raise
+
+
+def write_logs(hub: Hub, task_id: str, token: int, entries: Sequence[LogEntry]) -> None:
+    """Add a worker's lines to the job's log."""
+    now = hub.store.clock()
+    with hub.store.write() as session:
+        task = tasks.hold(session, now, task_id, token)
+        for entry in entries:
+            event = Event(entry.severity, entry.type, dict(entry.payload), module="worker")
+            write_task_log(session, now, task, event)
+
+
+def complete(hub: Hub, task_id: str, token: int) -> None:
+    """End a task whose images all have a result: its results become files of the stage's output batch."""
+    with hub.store.write() as session:
+        task = tasks.hold(session, hub.store.clock(), task_id, token)
+        remaining = _count(session, task_id, ImageState.PENDING)
+    if remaining:
+        message = f"{remaining} images of task '{task_id}' have no result yet"
+        raise HubError(409, TASK_INCOMPLETE, message, task=task_id)
+    with hub.store.read() as session:
+        output_row = _output_row(session, task)
+        merged = merge_chunks(hub.storage, session, task_id)
+        failures = [_failure(image, file) for image, file in _failed_images(session, task_id)]
+    contents = {RESULTS_PART: merged} | ({FAILURES_PART: to_jsonl(failures)} if failures else {})
+    outputs = [_write_part(hub, output_row, task, part, data) for part, data in contents.items()]
+    with hub.store.write() as session:
+        now = hub.store.clock()
+        task = tasks.hold(session, now, task_id, token)
+        for output in outputs:
+            add_file(session, output_row, output)
+        tasks.finish(task, now, f"done, {len(failures)} images failed" if failures else "done")
+        settle(hub, session, task)
+
+
+def fail(hub: Hub, task_id: str, request: FailRequest) -> None:
+    """Give a task up: back to the queue where it may be tried again, else it ends with the reason."""
+    now = hub.store.clock()
+    with hub.store.write() as session:
+        task = tasks.hold(session, now, task_id, request.token)
+        ended = tasks.fail(task, now, f"{request.code}: {request.message}", retryable=request.retryable)
+        payload = {"code": request.code, "message": request.message, "attempt": task.attempts}
+        event = Event("error", "task_failed", payload) if ended else Event("warning", "task_retried", payload)
+        write_task_log(session, now, task, event)
+        if ended:
+            settle(hub, session, task)
+
+
+def release(hub: Hub, task_id: str, token: int) -> None:
+    """Give a task back at once; the attempt is not counted."""
+    now = hub.store.clock()
+    with hub.store.write() as session:
+        tasks.release(tasks.hold(session, now, task_id, token), now)
+
+
+def _commit(
+    session: Session, now: float, task: Task, results: Sequence[ResultItem], chunk: str, files: Mapping[str, Output]
+) -> ResultsAnswer:
+    output_row = _output_row(session, task)
+    for item in results:
+        image = session.get_one(TaskImage, (task.id, item.image_id))
+        if image.state != ImageState.PENDING:
+            continue
+        if item.error is not None:
+            image.state, image.error = ImageState.FAILED, item.error.model_dump()
+            failure = _failure(image, session.get_one(File, item.image_id))
+            write_task_log(session, now, task, Event("warning", "image_failed", failure))
+            continue
+        image.state, image.chunk = ImageState.DONE, chunk
+        for file in item.files:
+            add_file(session, output_row, files[f"{file.part}/{file.name}"])
+    session.flush()
+    return _progress(session, task)
+
+
+def _named_records(session: Session, task_id: str, results: Sequence[ResultItem]) -> list[dict[str, Any]]:
+    """The records, each with the name under which its image was staged. Raises HubError 400 for a foreign image."""
+    query = select(File.row, File.name).join(TaskImage, TaskImage.file_row == File.row)
+    names = dict(session.execute(query.where(TaskImage.task_id == task_id)).all())
+    for item in results:
+        if item.image_id not in names:
+            message = f"image {item.image_id} is not one of task '{task_id}'"
+            raise HubError(400, "image_unknown", message, image=str(item.image_id))
+    return [{**item.record, "image": names[item.image_id]} for item in results if item.record is not None]
+
+
+def _progress(session: Session, task: Task) -> ResultsAnswer:
+    query = select(TaskImage.state, func.count()).where(TaskImage.task_id == task.id).group_by(TaskImage.state)
+    counts = dict(session.execute(query).all())
+    remaining = counts.get(ImageState.PENDING, 0)
+    total = sum(counts.values())
+    task.progress = (total - remaining) / total
+    task.notification = f"{total - remaining} of {total} images"
+    return ResultsAnswer(failures=counts.get(ImageState.FAILED, 0), remaining=remaining)
+
+
+def _uploaded(hub: Hub, output_row: int, task: Task, results: Sequence[ResultItem]) -> dict[str, Output]:
+    """The files that the results name, by `part/name`. Raises ObjectMissing where one was not uploaded."""
+    files = [file for item in results for file in item.files]
+    uploaded: dict[str, Output] = {}
+    for file in files:
+        key = _upload_key(output_row, task, file.part, file.name)
+        output = Output(file.part, file.name, key, hub.storage.size(key), ContentType.IMAGES)
+        uploaded[f"{file.part}/{file.name}"] = output
+    return uploaded
+
+
+def _write_part(hub: Hub, output_row: int, task: Task, part: str, data: bytes) -> Output:
+    key = f"batches/{output_row}/{part}/{task.id}-{task.token}.jsonl"
+    return Output(part, f"{task.id}.jsonl", key, hub.storage.put(key, data), ContentType.METADATA)
+
+
+def _upload_key(output_row: int, task: Task, part: str, name: str) -> str:
+    # the token keeps a worker that lost its lease from writing over its successor's files
+    return f"batches/{output_row}/files/{part}/{task.id}-{task.token}/{name}"
+
+
+def _output_row(session: Session, task: Task) -> int:
+    row = session.get_one(Stage, task.stage_id).output_batch_row
+    if row is None:
+        raise task_cancelled(task.id)
+    return row
+
+
+def _images(session: Session, task_id: str, state: ImageState) -> Sequence[File]:
+    query = select(File).join(TaskImage, TaskImage.file_row == File.row)
+    return session.scalars(query.where(TaskImage.task_id == task_id, TaskImage.state == state).order_by(File.row)).all()
+
+
+def _failed_images(session: Session, task_id: str) -> Sequence[tuple[TaskImage, File]]:
+    query = select(TaskImage, File).join(File, TaskImage.file_row == File.row).order_by(File.row)
+    failed = query.where(TaskImage.task_id == task_id, TaskImage.state == ImageState.FAILED)
+    return session.execute(failed).all()
+
+
+def _count(session: Session, task_id: str, state: ImageState) -> int:
+    query = select(func.count()).where(TaskImage.task_id == task_id, TaskImage.state == state)
+    return session.scalar(query) or 0
+
+
+def _failure(image: TaskImage, file: File) -> dict[str, Any]:
+    return {"image": file.name, "error": image.error}

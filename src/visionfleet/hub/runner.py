@@ -1,0 +1,123 @@
+"""The hub's own hands: threads that do ingest and export tasks, and keep the queue tidy.
+
+These tasks run here and not on workers, since here is the storage: an archive crosses the network once.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+
+import structlog
+
+from visionfleet.hub import tasks
+from visionfleet.hub.context import Hub
+from visionfleet.hub.errors import HubError
+from visionfleet.hub.exports import run_export
+from visionfleet.hub.housekeeping import bury_overdue, end_failed, sweep
+from visionfleet.hub.ingestion import run_ingest
+from visionfleet.hub.logs import Event, write_task_log
+from visionfleet.hub.store.tables import Task, TaskKind
+
+HUB_THREADS = 2
+IDLE_SECONDS = 1.0
+HEARTBEAT_SECONDS = tasks.LEASE_SECONDS / 3
+TIDY_SECONDS = 5.0
+SWEEP_EVERY_TIDIES = 60
+
+log = structlog.get_logger()
+RUN: dict[TaskKind, Callable[[Hub, Task], None]] = {TaskKind.INGEST: run_ingest, TaskKind.EXPORT: run_export}
+
+
+class Runner:
+    """Threads that work until `stop`."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._stopping = threading.Event()
+        self._threads = [threading.Thread(target=self._work, name=f"task-{n}") for n in range(HUB_THREADS)]
+        self._threads.append(threading.Thread(target=self._tidy, name="tidy"))
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask the threads to end, and wait for the tasks in hand."""
+        self._stopping.set()
+        self._hub.work.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                busy = run_next(self._hub)
+            except Exception:
+                log.exception("runner_error")
+                busy = False
+            if not busy:
+                self._hub.work.wait(IDLE_SECONDS)
+                self._hub.work.clear()
+
+    def _tidy(self) -> None:
+        rounds = 0
+        while not self._stopping.wait(TIDY_SECONDS):
+            try:
+                bury_overdue(self._hub)
+                if rounds % SWEEP_EVERY_TIDIES == 0:
+                    sweep(self._hub)
+            except Exception:
+                log.exception("tidy_error")
+            rounds += 1
+
+
+def run_next(hub: Hub) -> bool:
+    """Do the next task that is the hub's own; False where there is none."""
+    owner = f"{socket.gethostname()}/{threading.current_thread().name}"
+    task = tasks.claim(hub.store, list(RUN), owner)
+    if task is None:
+        return False
+    try:
+        with _kept(hub, task):
+            RUN[TaskKind(task.kind)](hub, task)
+    except HubError as error:
+        # the lease was lost or the job ended: another runner has the task, or nobody needs it
+        log.warning("task_dropped", task=task.id, kind=task.kind, reason=error.code)
+    except Exception as error:
+        log.exception("task_error", task=task.id, kind=task.kind, attempt=task.attempts)
+        _fail(hub, task, f"{type(error).__name__}: {error}")
+    return True
+
+
+def _fail(hub: Hub, task: Task, reason: str) -> None:
+    now = hub.store.clock()
+    with suppress(HubError), hub.store.write() as session:
+        held = tasks.hold(session, now, task.id, task.token)
+        ended = tasks.fail(held, now, reason, retryable=True)
+        event = Event("error" if ended else "warning", "task_failed", {"reason": reason, "attempt": held.attempts})
+        write_task_log(session, now, held, event)
+        if ended:
+            end_failed(hub, session, held, reason)
+
+
+@contextmanager
+def _kept(hub: Hub, task: Task) -> Generator[None]:
+    """Keep the lease while the task runs, however long that takes."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(HEARTBEAT_SECONDS):
+            with suppress(HubError), hub.store.write() as session:
+                tasks.hold(session, hub.store.clock(), task.id, task.token)
+
+    thread = threading.Thread(target=beat, name=f"{threading.current_thread().name}-heartbeat")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,113 @@
+"""How a job goes on: from `processing` to `export` to its end.
+
+A stage ends when its last task has. What was processed is exported even where some tasks failed: the job then ends with
+an error, and with its results.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from visionfleet.hub import tasks
+from visionfleet.hub.batches import new_batch
+from visionfleet.hub.context import Hub
+from visionfleet.hub.ids import MAX_BATCH_ID
+from visionfleet.hub.logs import Event, write_log
+from visionfleet.hub.store.tables import Batch, BatchType, Job, Stage, StatusType, Task, TaskKind, TaskState
+
+PROCESSING = "processing"
+EXPORT = "export"
+STAGE_NAMES = (PROCESSING, EXPORT)
+
+
+def start_stage(
+    hub: Hub, session: Session, job: Job, name: str, tasks_number: int, max_parallel: int | None = None
+) -> Stage:
+    """Add a stage and the batch that it fills, `<job>-<stage>` where that name is free."""
+    now = hub.store.clock()
+    batch_id = _free_batch_id(session, job, name)
+    batch = new_batch(hub, session, job.workspace, batch_id, BatchType.MULTIPART, f"{job.name}: {name}"[:256])
+    batch.job_row = job.row
+    stage = Stage(
+        id=uuid.uuid4().hex,
+        job_row=job.row,
+        name=name,
+        output_batch_row=batch.row,
+        tasks_number=tasks_number,
+        max_parallel=max_parallel,
+        status_type=StatusType.INFO,
+        notification="waiting for a worker" if name == PROCESSING else "waiting",
+        started_at=now,
+        event_at=now,
+    )
+    session.add(stage)
+    job.current_stage, job.updated_at = name, now
+    session.flush()
+    return stage
+
+
+def settle(hub: Hub, session: Session, task: Task) -> None:
+    """A task of a stage has ended: end the stage with its last one, and start what comes next."""
+    session.flush()
+    stage = session.get_one(Stage, task.stage_id)
+    job = session.get_one(Job, task.job_row)
+    counts = Counter(dict(session.execute(_states(stage.id)).all()))
+    ended = counts[TaskState.DONE] + counts[TaskState.FAILED]
+    now = hub.store.clock()
+    stage.event_at = job.updated_at = now
+    stage.notification = f"{ended} of {stage.tasks_number} tasks have ended"
+    if job.is_terminal or ended < stage.tasks_number:
+        return
+    failed = counts[TaskState.FAILED]
+    stage.status_type = StatusType.ERROR if failed else StatusType.SUCCESS
+    stage.notification = f"{failed} of {stage.tasks_number} tasks failed" if failed else "done"
+    event = Event("error" if failed else "info", "stage_ended", {"stage": stage.name, "failed": failed})
+    write_log(session, now, job.row, event, stage_id=stage.id)
+    job.error = job.error or failed > 0
+    if stage.name == EXPORT or counts[TaskState.DONE] == 0:
+        end_job(session, now, job, StatusType.ERROR if job.error else StatusType.SUCCESS, _verdict(job, stage))
+        return
+    _start_export(hub, session, job)
+
+
+def end_job(session: Session, now: float, job: Job, status: StatusType, reason: str) -> None:
+    """The job is over; what is still open of it is cancelled."""
+    job.is_terminal = True
+    job.error = status == StatusType.ERROR
+    job.notification, job.updated_at = reason, now
+    tasks.cancel(session, now, job.row, reason)
+    for stage in session.scalars(select(Stage).where(Stage.job_row == job.row, Stage.status_type == StatusType.INFO)):
+        stage.status_type, stage.notification, stage.event_at = status, reason, now
+    write_log(session, now, job.row, Event("error" if job.error else "info", "job_ended", {"reason": reason}))
+
+
+def _start_export(hub: Hub, session: Session, job: Job) -> None:
+    stage = start_stage(hub, session, job, EXPORT, 1)
+    job.notification = "exporting the results"
+    tasks.enqueue(session, hub.store.clock(), TaskKind.EXPORT, {}, job_row=job.row, stage_id=stage.id)
+    hub.work.set()
+
+
+def _verdict(job: Job, stage: Stage) -> str:
+    if not job.error:
+        return "done"
+    return f"ended with errors in the {stage.name} stage" if stage.name == PROCESSING else "done, with failed tasks"
+
+
+def _states(stage_id: str) -> Select[str, int]:
+    return select(Task.state, func.count()).where(Task.stage_id == stage_id).group_by(Task.state)
+
+
+def _free_batch_id(session: Session, job: Job, name: str) -> str:
+    wanted = f"{job.job_id}-{name}"[:MAX_BATCH_ID]
+    taken = set(
+        session.scalars(
+            select(Batch.batch_id).where(Batch.workspace == job.workspace, Batch.batch_id.startswith(wanted))
+        )
+    )
+    candidates = (wanted, *(f"{wanted}-{number}" for number in range(2, len(taken) + 3)))
+    return next(candidate for candidate in candidates if candidate not in taken)

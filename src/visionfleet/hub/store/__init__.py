@@ -1,0 +1,5 @@
+"""The hub's database: tables, sessions, migrations. SQLite embedded; the schema is PostgreSQL's as well."""
+
+from visionfleet.hub.store.database import Store
+
+__all__ = ["Store"]

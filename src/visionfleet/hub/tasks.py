@@ -1,0 +1,143 @@
+"""The task queue: leases with a fencing token and an expiry, retries with backoff, dead letters.
+
+A lease is one conditional UPDATE, so two claimers never get the same task. Whoever commits work under a lease calls
+`hold` in the same transaction: a token that is not the task's newest is refused, so nothing is committed twice.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Select, and_, case, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from visionfleet.hub.errors import not_found, stale_lease, task_cancelled
+from visionfleet.hub.store import Store
+from visionfleet.hub.store.tables import OPEN_STATES, Stage, Task, TaskKind, TaskState
+
+LEASE_SECONDS = 60
+MAX_ATTEMPTS = 4
+BACKOFF_SECONDS = 5
+MAX_BACKOFF_SECONDS = 300
+NOTIFICATION_CHARACTERS = 1024
+
+
+def enqueue(session: Session, now: float, kind: TaskKind, payload: dict[str, Any], **columns: Any) -> Task:
+    """Add a task, due now; `columns` are further columns of the tasks table."""
+    values = {"run_after": now, "created_at": now, "updated_at": now} | columns
+    task = Task(id=uuid.uuid4().hex, kind=kind, payload=payload, state=TaskState.QUEUED, **values)
+    session.add(task)
+    return task
+
+
+def claim(store: Store, kinds: Sequence[TaskKind], owner: str, machine_type: str | None = None) -> Task | None:
+    """Lease the task that has been due the longest, or None. A task whose lease ran out counts as due."""
+    now = store.clock()
+    with store.write() as session:
+        task_id = session.scalar(_due(now, kinds, machine_type))
+        if task_id is None:
+            return None
+        leased = (
+            update(Task)
+            .where(Task.id == task_id)
+            .values(
+                state=TaskState.LEASED,
+                owner=owner,
+                attempts=Task.attempts + 1,
+                token=Task.token + 1,
+                expires_at=now + LEASE_SECONDS,
+                # a second attempt goes on where the first one stopped
+                progress=func.coalesce(Task.progress, 0.0),
+                notification="running",
+                updated_at=now,
+            )
+        )
+        return session.scalars(leased.returning(Task)).one()
+
+
+def hold(session: Session, now: float, task_id: str, token: int) -> Task:
+    """The task, its lease made new. Raises `stale_lease` or `task_cancelled` where the holder has lost it."""
+    task = session.get(Task, task_id)
+    if task is None:
+        raise not_found("task", task_id)
+    if task.state == TaskState.CANCELLED:
+        raise task_cancelled(task_id)
+    # An expired lease that nobody else took is still the holder's own: its token is the newest.
+    if task.state != TaskState.LEASED or task.token != token:
+        raise stale_lease(task_id)
+    task.expires_at = now + LEASE_SECONDS
+    task.updated_at = now
+    return task
+
+
+def finish(task: Task, now: float, notification: str) -> None:
+    """The task is done."""
+    task.progress = 1.0
+    _end(task, now, TaskState.DONE, notification)
+
+
+def fail(task: Task, now: float, reason: str, *, retryable: bool) -> bool:
+    """Queue the task again with backoff, or end it; True where it ended."""
+    if retryable and task.attempts < MAX_ATTEMPTS:
+        _queue(task, now, min(BACKOFF_SECONDS * 2 ** (task.attempts - 1), MAX_BACKOFF_SECONDS), reason)
+        return False
+    _end(task, now, TaskState.FAILED, reason)
+    return True
+
+
+def release(task: Task, now: float) -> None:
+    """Give a leased task back at once, as if it had not been tried."""
+    task.attempts -= 1
+    _queue(task, now, 0, "waiting")
+
+
+def cancel(session: Session, now: float, job_row: int, reason: str) -> None:
+    """End every open task of a job; who holds one hears it at the next call."""
+    open_tasks = update(Task).where(Task.job_row == job_row, Task.state.in_(OPEN_STATES))
+    session.execute(open_tasks.values(state=TaskState.CANCELLED, notification=reason, updated_at=now))
+
+
+def overdue(session: Session, now: float) -> Sequence[Task]:
+    """Leased tasks whose holder is gone and whose attempts are used up: nobody will claim them again."""
+    lost = (Task.state == TaskState.LEASED) & (Task.expires_at < now) & (Task.attempts >= MAX_ATTEMPTS)
+    return session.scalars(select(Task).where(lost)).all()
+
+
+def _due(now: float, kinds: Sequence[TaskKind], machine_type: str | None) -> Select[str]:
+    waiting = and_(Task.state == TaskState.QUEUED, Task.run_after <= now)
+    abandoned = and_(Task.state == TaskState.LEASED, Task.expires_at < now, Task.attempts < MAX_ATTEMPTS)
+    conditions = [or_(waiting, abandoned), Task.kind.in_(kinds), _has_room(now)]
+    if machine_type is not None:
+        conditions.append(Task.machine_type == machine_type)
+    oldest = select(Task.id).where(*conditions).order_by(Task.run_after, Task.created_at, Task.id).limit(1)
+    # PostgreSQL passes over rows that another claimer holds; SQLite, whose writers stand in line, ignores this
+    return oldest.with_for_update(skip_locked=True)
+
+
+def _has_room(now: float) -> Any:
+    """Fewer tasks of the stage are running than the job allows at once."""
+    running = aliased(Task)
+    count = (
+        select(func.count())
+        .where(running.stage_id == Task.stage_id, running.state == TaskState.LEASED, running.expires_at >= now)
+        .scalar_subquery()
+    )
+    limit = select(Stage.max_parallel).where(Stage.id == Task.stage_id).scalar_subquery()
+    return case((limit.is_(None), True), else_=count < limit)
+
+
+def _queue(task: Task, now: float, delay: float, notification: str) -> None:
+    task.state = TaskState.QUEUED
+    task.run_after = now + delay
+    task.notification = notification[:NOTIFICATION_CHARACTERS]
+    task.owner = None
+    task.updated_at = now
+
+
+def _end(task: Task, now: float, state: TaskState, notification: str) -> None:
+    task.state = state
+    task.notification = notification[:NOTIFICATION_CHARACTERS]
+    task.owner = None
+    task.updated_at = now
