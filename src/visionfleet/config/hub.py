@@ -1,0 +1,75 @@
+"""Section `hub`: the service that gives every deployment its workflows, models and batch processing."""
+
+import os
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+from pydantic import Field
+
+from visionfleet.config.secrets import SecretRef
+from visionfleet.config.section import Breach, FolderPath, Host, Port, RuledSection, Url, peek
+
+__all__ = ["Database", "Hub"]
+
+LOOPBACK = "127.0.0.1"
+PORT = 9500
+_WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+
+
+class Database(StrEnum):
+    """Where the hub keeps its tables."""
+
+    SQLITE = "sqlite"
+
+
+def _url_for_wildcard(data: object) -> Iterator[Breach]:
+    host = peek(data, "host", default=LOOPBACK)
+    if host in _WILDCARDS and peek(data, "url") is None:
+        fix = "add hub.url, the address that clients and workers use, as in 'https://hub.acme.example'"
+        yield Breach(("host",), host, "needs-url", "needs hub.url: nobody can reach the hub under this address", fix)
+
+
+def _storage_apart(data: object) -> Iterator[Breach]:
+    state, storage = peek(data, "state", default="./state"), peek(data, "storage")
+    if isinstance(state, str) and isinstance(storage, str) and os.path.normpath(state) == os.path.normpath(storage):
+        fix = "give hub.storage a folder of its own, as in './state/storage'"
+        yield Breach(("storage",), storage, "same-folder", "is also hub.state, which holds keys and the database", fix)
+
+
+class Hub(RuledSection):
+    """The hub: where it listens, and where it keeps what it holds."""
+
+    cross_rules = (_url_for_wildcard, _storage_apart)
+
+    host: Host = Field(default=LOOPBACK, description="Address that the hub listens on.")
+    port: Port = Field(default=PORT, description="Port that the hub listens on.")
+    url: Url | None = Field(
+        default=None, description="URL under which clients and workers reach the hub; http://host:port unless given."
+    )
+    state: FolderPath = Field(default=Path("./state"), description="Folder of the hub's database, keys and logs.")
+    database: Database = Field(default=Database.SQLITE, description="Kind of database; sqlite is a file in `state`.")
+    storage: FolderPath = Field(
+        default_factory=lambda data: data["state"] / "storage",
+        description="Folder of staged images and results; `storage` in `state` unless given.",
+    )
+    signing_key: SecretRef | None = Field(
+        default=None,
+        description="Where the key that signs URLs is, `env:NAME` or `file:PATH`; a key is made in `state` unless given.",
+    )
+    retention_days: int = Field(
+        default=7, strict=True, ge=1, le=3650, description="Days after which staged images and results are removed."
+    )
+
+    @property
+    def database_path(self) -> Path:
+        """The file of the embedded database."""
+        return self.state / "hub.sqlite3"
+
+    @property
+    def public_url(self) -> str:
+        """The URL under which clients and workers reach the hub, without a slash at its end."""
+        if self.url is not None:
+            return self.url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"

@@ -1,0 +1,87 @@
+"""Section `models`: the models that clients may ask for, each a package in a folder."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from pydantic import Field
+
+from visionfleet.config.section import Breach, FolderPath, ModelId, RuledSection, Slug, peek
+
+
+class Architecture(StrEnum):
+    """The kinds of network that the inference server runs from an ONNX package."""
+
+    YOLOV5 = "yolov5"
+    YOLOV7 = "yolov7"
+    YOLOV8 = "yolov8"
+    YOLOV9 = "yolov9"
+    YOLOV10 = "yolov10"
+    YOLOV11 = "yolov11"
+    YOLOV12 = "yolov12"
+    YOLO26 = "yolo26"
+    YOLONAS = "yolonas"
+    YOLOLITE = "yololite"
+    YOLACT = "yolact"
+    RFDETR = "rfdetr"
+    VIT = "vit"
+    RESNET = "resnet"
+    DEEP_LAB = "deep-lab-v3-plus"
+    DINOV3 = "dinov3_probe"
+
+
+class Task(StrEnum):
+    """What a model does."""
+
+    OBJECT_DETECTION = "object-detection"
+    INSTANCE_SEGMENTATION = "instance-segmentation"
+    SEMANTIC_SEGMENTATION = "semantic-segmentation"
+    KEYPOINT_DETECTION = "keypoint-detection"
+    CLASSIFICATION = "classification"
+    MULTI_LABEL_CLASSIFICATION = "multi-label-classification"
+
+
+_DETECTION = (Task.OBJECT_DETECTION,)
+_CLASSIFICATION = (Task.CLASSIFICATION, Task.MULTI_LABEL_CLASSIFICATION)
+_FOUR = (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION)
+# what inference 1.8.3 registers with an ONNX backend: inference_models, models/auto_loaders/models_registry.py
+TASKS: dict[Architecture, tuple[Task, ...]] = {
+    Architecture.YOLOV5: (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION),
+    Architecture.YOLOV7: (Task.INSTANCE_SEGMENTATION,),
+    Architecture.YOLOV8: (*_FOUR, Task.CLASSIFICATION),
+    Architecture.YOLOV9: _DETECTION,
+    Architecture.YOLOV10: _DETECTION,
+    Architecture.YOLOV11: (*_FOUR, Task.CLASSIFICATION),
+    Architecture.YOLOV12: _DETECTION,
+    Architecture.YOLO26: (*_FOUR, Task.SEMANTIC_SEGMENTATION),
+    Architecture.YOLONAS: _DETECTION,
+    Architecture.YOLOLITE: _DETECTION,
+    Architecture.YOLACT: (Task.INSTANCE_SEGMENTATION,),
+    Architecture.RFDETR: (*_FOUR, Task.SEMANTIC_SEGMENTATION),
+    Architecture.VIT: _CLASSIFICATION,
+    Architecture.RESNET: _CLASSIFICATION,
+    Architecture.DEEP_LAB: (Task.SEMANTIC_SEGMENTATION,),
+    Architecture.DINOV3: _CLASSIFICATION,
+}
+
+
+def _task_of_architecture(data: object) -> Iterator[Breach]:
+    architecture, task = peek(data, "architecture"), peek(data, "task")
+    possible = TASKS.get(architecture) if isinstance(architecture, str) else None  # pyright: ignore[reportArgumentType] - a StrEnum's values are its keys
+    if possible is None or task in possible or task not in list(Task):
+        return
+    fix = f"models of architecture {architecture} do: {', '.join(possible)}"
+    yield Breach(("task",), task, "task-of-architecture", f"is not a task of architecture '{architecture}'", fix)
+
+
+class Model(RuledSection):
+    """A model: what clients ask for, and the folder of its package."""
+
+    cross_rules = (_task_of_architecture,)
+
+    id: ModelId = Field(description="What clients ask for, `project/version` as Roboflow writes it.")
+    architecture: Architecture = Field(description="Kind of network.")
+    variant: Slug | None = Field(default=None, description="Size or flavour of the network, as in `n`.")
+    task: Task = Field(default=Task.OBJECT_DETECTION, description="What the model does.")
+    package: FolderPath = Field(
+        description="Folder of the model's package: weights.onnx, class_names.txt, inference_config.json."
+    )

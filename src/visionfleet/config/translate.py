@@ -1,0 +1,158 @@
+"""Pydantic's errors into ours: what the reader sees is written here, never there.
+
+The table at the end holds one function for each kind of error that the models can raise; a test checks that none is
+missing.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from types import NoneType
+from typing import Any, cast
+
+from annotated_types import Ge, Le
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from visionfleet.config.errors import near_miss
+from visionfleet.config.fields import field_at, fields_of, section_at, value_type
+from visionfleet.config.section import TEXT_RULES, Location, Section
+
+SECRET_CODES = {"not-a-reference"}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem before it has a place. `of_key` is set where the key is what is wrong, not its value."""
+
+    location: Location
+    code: str
+    rule: str
+    fix: str
+    of_key: bool = False
+
+
+def findings_of(error: ValidationError, root: type[Section]) -> Iterator[Finding]:
+    """What `error`, raised by a model of type `root`, has to say."""
+    for details in error.errors(include_url=False):
+        if details["type"] == "default_factory_not_called":
+            continue  # the field that the default is made from is reported itself
+        yield _finding(details, root)
+
+
+def _finding(details: ErrorDetails, root: type[Section]) -> Finding:
+    context = details.get("ctx", {})
+    if "rule" in context:
+        return Finding(details["loc"], details["type"], context["rule"], context["fix"])
+    describe = DESCRIPTIONS.get(details["type"], _otherwise)
+    return describe(_Error(details["loc"], details["input"], context, root))
+
+
+@dataclass(frozen=True, slots=True)
+class _Error:
+    location: Location
+    input: object
+    context: dict[str, Any]
+    root: type[Section]
+
+    @property
+    def field(self) -> FieldInfo:
+        field = field_at(self.root, self.location)
+        assert field is not None, self.location  # noqa: S101 - pydantic reports places in its own models only
+        return field
+
+    @property
+    def description(self) -> str:
+        return (self.field.description or "").rstrip(".")
+
+
+def _missing(error: _Error) -> Finding:
+    return Finding(error.location, "missing", "is missing", f"add '{error.location[-1]}': {_lower(error.description)}")
+
+
+def _unknown_key(error: _Error) -> Finding:
+    *parents, key = error.location
+    where = f"section '{parents[-1]}'" if parents and isinstance(parents[-1], str) else "the file"
+    if parents and isinstance(parents[-1], int):
+        where = f"an entry of '{parents[-2]}'"
+    known = fields_of(section_at(error.root, tuple(parents)))
+    return Finding(error.location, "unknown-key", f"is not a key of {where}", near_miss(str(key), known), of_key=True)
+
+
+def _unknown_value(error: _Error) -> Finding:
+    if not isinstance(error.input, str):
+        return _wrong_kind("text")(error)
+    members = cast("type[StrEnum]", value_type(error.field.annotation))
+    noun = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", members.__name__).lower()
+    fix = near_miss(error.input, [member.value for member in members])
+    return Finding(error.location, "unknown-value", f"is not a known {noun}", fix)
+
+
+def _wrong_kind(needed: str) -> "Callable[[_Error], Finding]":
+    def describe(error: _Error) -> Finding:
+        rule = f"is {_kind(error.input)} where {needed} is needed"
+        return Finding(error.location, "wrong-kind", rule, _kind_fix(error, needed))
+
+    return describe
+
+
+def _kind_fix(error: _Error, needed: str) -> str:
+    if error.input is None:
+        return f"give it a value or remove it: {_lower(error.description)}"
+    if needed == "text" and isinstance(error.input, int | float):
+        return "put it in quotes"
+    if needed == "a whole number" and isinstance(error.input, str) and error.input.isdecimal():
+        return "write it without quotes and leading zeros"
+    return error.description
+
+
+def _bad_text(error: _Error) -> Finding:
+    rule = TEXT_RULES[error.context["pattern"]]
+    return Finding(error.location, "bad-text", rule.rule, rule.fix)
+
+
+def _out_of_range(error: _Error) -> Finding:
+    low = next(rule.ge for rule in error.field.metadata if isinstance(rule, Ge))
+    high = next(rule.le for rule in error.field.metadata if isinstance(rule, Le))
+    return Finding(error.location, "out-of-range", f"is not from {low} to {high}", error.description)
+
+
+def _otherwise(error: _Error) -> Finding:
+    """No model raises such an error today; if one does tomorrow, its reader still gets our words."""
+    return Finding(error.location, "not-allowed", "is not allowed here", error.description)
+
+
+def _kind(value: object) -> str:
+    """The kinds of values that `document.read` makes, in words."""
+    return KINDS[type(value)]
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+KINDS: dict[type, str] = {
+    NoneType: "empty",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+DESCRIPTIONS: dict[str, Callable[[_Error], Finding]] = {
+    "missing": _missing,
+    "extra_forbidden": _unknown_key,
+    "enum": _unknown_value,
+    "model_type": _wrong_kind("a mapping"),
+    "model_attributes_type": _wrong_kind("a mapping"),
+    "tuple_type": _wrong_kind("a list"),
+    "string_type": _wrong_kind("text"),
+    "path_type": _wrong_kind("text"),
+    "int_type": _wrong_kind("a whole number"),
+    "string_pattern_mismatch": _bad_text,
+    "greater_than_equal": _out_of_range,
+    "less_than_equal": _out_of_range,
+}
