@@ -13,6 +13,10 @@ STALE_LEASE = "stale_lease"  # 409: another worker holds the task now
 TASK_CANCELLED = "task_cancelled"  # 410: the job was aborted, or is past its deadline
 TASK_INCOMPLETE = "task_incomplete"  # 409: images without a result remain
 
+RESULTS_PART = "results"  # of an output batch: the records
+FAILURES_PART = "failures"  # of an output batch: the images without a record, and why
+RESERVED_PARTS = frozenset({RESULTS_PART, FAILURES_PART})  # the hub's own: no worker uploads to them
+
 MAX_ITEMS = 256  # images in one results call, names in one uploads call, entries in one logs call
 MAX_IMAGE_FILES = 1024  # output files of one image, e.g. its crops
 MAX_REQUEST_BYTES = 16 * 1024 * 1024  # the body of any call to /worker/v1

@@ -1,0 +1,134 @@
+"""The worker's loop: wait for the inference server, lease a task, work on it, again; until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncGenerator, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import httpx
+import structlog
+
+from visionfleet.protocol import Lease, LeaseRequest, MachineType
+from visionfleet.worker.errors import HubUnavailable, WorkerError
+from visionfleet.worker.hub import Hub
+from visionfleet.worker.inference import InferenceServer
+from visionfleet.worker.task import LeasedTask, Pace
+
+STOP_SECONDS = 1.0  # for a call to the hub that is under way when the worker is told to stop
+POLL_SECONDS = 1.0  # between two questions for a task while there is none
+READY_SECONDS = 600.0  # for the inference server: a first start may load large models
+CONNECTIONS = 16
+
+T = TypeVar("T")
+
+_log = structlog.get_logger("visionfleet.worker")
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Where a worker finds its hub and its inference server, and how it works.
+
+    `once`: end when nothing is left to lease. `request_seconds`: how long one request to the inference server may
+    take, the loading of a model included.
+    """
+
+    hub_url: str
+    inference_url: str
+    key: str = field(repr=False)
+    name: str
+    machine_type: MachineType = MachineType.CPU
+    once: bool = False
+    pace: Pace = field(default_factory=Pace)
+    request_seconds: float = 300.0
+
+
+async def run_worker(settings: WorkerSettings) -> None:
+    """Work until SIGTERM or SIGINT, or with `once` until nothing is left to lease.
+
+    Raises:
+        HubRefused: the hub does not accept the worker, its key above all.
+        WorkerError: the inference server does not become ready; with `once`, the hub does not answer.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with _clients(settings) as (hub, inference):
+        await Worker(settings, hub, inference).run(stop)
+
+
+class Worker:
+    """Leases and works on one task after the other."""
+
+    def __init__(self, settings: WorkerSettings, hub: Hub, inference: InferenceServer) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._inference = inference
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`; see `run_worker`."""
+        _log.info("worker_started", name=self._settings.name, machine_type=self._settings.machine_type.value)
+        while not stop.is_set():
+            # before every lease: with its inference server gone, a worker would use up the attempts of all tasks
+            await _until(stop, self._wait_ready())
+            lease = None if stop.is_set() else await _until(stop, self._lease())
+            if lease is not None:
+                await LeasedTask(lease, self._hub, self._inference, self._settings.pace).run(stop)
+            elif self._settings.once:
+                break
+            else:
+                await _sleep(POLL_SECONDS, stop)
+        _log.info("worker_stopped", name=self._settings.name)
+
+    async def _wait_ready(self) -> None:
+        if not await self._inference.wait_ready(READY_SECONDS):
+            message = (
+                f"the inference server at {self._settings.inference_url} was not ready after {READY_SECONDS:.0f} s"
+            )
+            raise WorkerError(message)
+
+    async def _lease(self) -> Lease | None:
+        try:
+            request = LeaseRequest(worker=self._settings.name, machine_type=self._settings.machine_type)
+            return await self._hub.lease(request)
+        except HubUnavailable as error:
+            if self._settings.once:
+                raise
+            _log.warning("hub_unavailable", reason=str(error))
+            return None
+
+
+@contextlib.asynccontextmanager
+async def _clients(settings: WorkerSettings) -> AsyncGenerator[tuple[Hub, InferenceServer]]:
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    # waiting for a free connection is no failure: no limit
+    hub_timeout = httpx.Timeout(30, pool=None)
+    request_timeout = httpx.Timeout(settings.request_seconds, connect=5, pool=None)
+    headers = {"Authorization": f"Bearer {settings.key}"}
+    async with (
+        httpx.AsyncClient(base_url=settings.hub_url, headers=headers, timeout=hub_timeout, limits=limits) as api,
+        httpx.AsyncClient(timeout=hub_timeout, limits=limits) as objects,
+        httpx.AsyncClient(base_url=settings.inference_url, timeout=request_timeout, limits=limits) as inference,
+    ):
+        yield Hub(api, objects), InferenceServer(inference, settings.key)
+
+
+async def _until(stop: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T | None:
+    """The coroutine's result; None where `stop` came first and `STOP_SECONDS` did not let it end."""
+    work = asyncio.create_task(coroutine)
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({work, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        # a lease that is under way must be known, so that it can be given back
+        await asyncio.wait({work}, timeout=STOP_SECONDS)
+        return work.result() if work.done() else None
+    finally:
+        work.cancel()
+        stopped.cancel()
+
+
+async def _sleep(seconds: float, stop: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

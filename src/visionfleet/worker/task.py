@@ -1,0 +1,198 @@
+"""One leased task, from its lease to its end.
+
+A request's images are committed as soon as its answer is in, so a worker that dies loses only what was in flight.
+`requests_in_flight` requests are with the inference server at once; the images of `PREFETCHED_REQUESTS` more are
+downloaded, or their outputs uploaded, meanwhile. No more images than those are in memory.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+from pydantic import JsonValue
+
+from visionfleet.protocol import Lease, LeaseImage, LogEntry
+from visionfleet.worker.errors import HubUnavailable, InferenceUnavailable, LeaseLost, TaskFailed, WorkerError
+from visionfleet.worker.hub import Hub
+from visionfleet.worker.inference import InferenceServer
+from visionfleet.worker.request import Requests
+from visionfleet.worker.together import together
+
+PREFETCHED_REQUESTS = 2
+STOP_GRACE_SECONDS = 5.0  # for what is in flight when the worker is told to stop
+HEARTBEATS_A_LEASE = 3  # two may get lost
+HEARTBEAT_RETRY_SECONDS = 2.0
+
+_log = structlog.get_logger("visionfleet.worker")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many images go in a request, and how many requests are with the inference server at once."""
+
+    request_images: int = 8
+    requests_in_flight: int = 4
+
+
+class Ending(StrEnum):
+    """How the work on a lease ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    LOST = "lost"
+    RELEASED = "released"
+
+
+class LeasedTask:
+    """The work on one lease; a job's `workers_per_machine`, where it gives one, takes the place of the pace's
+    `requests_in_flight`."""
+
+    def __init__(self, lease: Lease, hub: Hub, inference: InferenceServer, pace: Pace) -> None:
+        in_flight = lease.workers_per_machine or pace.requests_in_flight
+        self._lease = lease
+        self._hub = hub
+        self._requests = Requests(lease, hub, inference, in_flight)
+        self._runners = in_flight + PREFETCHED_REQUESTS
+        self._waiting = _split(lease.images, pace.request_images)
+        self._without_result = len(lease.images)
+        self._failures = lease.failures
+        self._started = time.monotonic()
+        self._log = _log.bind(task=lease.task_id, job=lease.job_id)
+
+    async def run(self, stop: asyncio.Event) -> Ending:
+        """Work until the task is completed, failed or lost, or until `stop`, and tell the hub. Raises nothing."""
+        self._log.info("task_started", workflow=self._lease.workflow_id, images=len(self._lease.images))
+        try:
+            ending = await self._run(stop)
+        except LeaseLost as error:
+            self._log.warning("lease_lost", reason=str(error))
+            ending = Ending.LOST
+        except Exception as error:  # noqa: BLE001 - whatever it is, the hub must hear of it
+            ending = await self._give_up(_failure(error))
+        self._log.info("task_ended", ending=ending.value, seconds=self._seconds(), failures=self._failures)
+        return ending
+
+    async def _run(self, stop: asyncio.Event) -> Ending:
+        """Work while the lease is kept: the first of the two to end ends the other."""
+        work = asyncio.create_task(self._work(stop))
+        keep = asyncio.create_task(self._keep_lease())
+        try:
+            await asyncio.wait({work, keep}, return_when=asyncio.FIRST_COMPLETED)
+            return keep.result() if keep.done() else work.result()
+        finally:
+            work.cancel()
+            keep.cancel()
+            await asyncio.gather(work, keep, return_exceptions=True)
+
+    async def _keep_lease(self) -> Ending:
+        """Send heartbeats for as long as the hub accepts them."""
+        wait = self._lease.lease_seconds / HEARTBEATS_A_LEASE
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                wait = await self._hub.heartbeat(self._lease) / HEARTBEATS_A_LEASE
+            except HubUnavailable as error:
+                self._log.warning("heartbeat_missed", reason=str(error))
+                wait = min(wait, HEARTBEAT_RETRY_SECONDS)
+
+    async def _work(self, stop: asyncio.Event) -> Ending:
+        """Run and complete the task; after `stop`, what is in flight alone, and only for `STOP_GRACE_SECONDS`."""
+        self._check_failures()
+        limit = asyncio.timeout(None)
+        try:
+            async with limit, _grace(stop, limit):
+                await together(self._run_requests(stop) for _ in range(self._runners))
+                if self._without_result == 0:
+                    return await self._complete()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        return await self._release()
+
+    async def _run_requests(self, stop: asyncio.Event) -> None:
+        while self._waiting and not stop.is_set():
+            images = self._waiting.popleft()
+            standing = await self._requests.run(images)
+            self._without_result -= len(images)
+            self._failures = standing.failures
+            self._check_failures()
+
+    async def _complete(self) -> Ending:
+        await self._hub.log(self._lease, self._summary())
+        await self._hub.complete(self._lease)
+        return Ending.COMPLETED
+
+    async def _release(self) -> Ending:
+        try:
+            await self._hub.release(self._lease)
+        except HubUnavailable as error:
+            # the lease runs out, and the hub gives the task to the next
+            self._log.warning("hub_not_told", reason=str(error))
+        return Ending.RELEASED
+
+    def _check_failures(self) -> None:
+        allowed = self._lease.failures_allowed
+        if self._failures > allowed:
+            message = f"{self._failures} images failed, {allowed} may; the failures part of the output batch says why"
+            raise TaskFailed("too_many_failures", message, retryable=False)
+
+    async def _give_up(self, failure: TaskFailed) -> Ending:
+        self._log.error("task_failed", code=failure.code, reason=str(failure), retryable=failure.retryable)
+        try:
+            await self._hub.fail(self._lease, failure)
+        except LeaseLost:
+            return Ending.LOST
+        except WorkerError as error:
+            self._log.warning("hub_not_told", reason=str(error))
+        return Ending.FAILED
+
+    def _summary(self) -> LogEntry:
+        images, seconds = len(self._lease.images), self._seconds()
+        rate = round(images / seconds, 1) if seconds else None
+        payload: dict[str, JsonValue] = {
+            "images": images,
+            "failures": self._failures,
+            "seconds": seconds,
+            "images_per_second": rate,
+        }
+        return LogEntry(severity="info", type="task_finished", payload=payload)
+
+    def _seconds(self) -> float:
+        return round(time.monotonic() - self._started, 2)
+
+
+def _split(images: tuple[LeaseImage, ...], size: int) -> deque[tuple[LeaseImage, ...]]:
+    return deque(images[start : start + size] for start in range(0, len(images), size))
+
+
+@contextlib.asynccontextmanager
+async def _grace(stop: asyncio.Event, limit: asyncio.Timeout) -> AsyncGenerator[None]:
+    """While inside, `stop` sets the limit."""
+
+    async def set_limit() -> None:
+        await stop.wait()
+        limit.reschedule(asyncio.get_running_loop().time() + STOP_GRACE_SECONDS)
+
+    watcher = asyncio.create_task(set_limit())
+    try:
+        yield
+    finally:
+        watcher.cancel()
+
+
+def _failure(error: Exception) -> TaskFailed:
+    if isinstance(error, TaskFailed):
+        return error
+    if isinstance(error, InferenceUnavailable):
+        return TaskFailed("inference_unavailable", str(error), retryable=True)
+    if isinstance(error, WorkerError):
+        return TaskFailed("hub_unavailable", str(error), retryable=True)
+    _log.error("worker_error", exc_info=error)
+    return TaskFailed(
+        "worker_error", f"the worker met an error of its own: {type(error).__name__}: {error}", retryable=True
+    )
