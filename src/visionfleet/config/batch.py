@@ -5,7 +5,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from visionfleet.config.section import Breach, Count, PositiveCount, RuledSection, Section, defaults, peek
+from visionfleet.config.kinds import Count, PositiveCount
+from visionfleet.config.section import Breach, RuledSection, Section, defaults, peek
 
 
 class Executor(StrEnum):

@@ -12,8 +12,9 @@ from visionfleet.config import inference as inference_section
 from visionfleet.config.batch import Batch
 from visionfleet.config.hub import Hub
 from visionfleet.config.inference import Inference
+from visionfleet.config.kinds import Domain, FolderPath, Label, Slug
 from visionfleet.config.models import Model
-from visionfleet.config.section import Breach, Domain, FolderPath, Label, RuledSection, Slug, defaults, peek, refusal
+from visionfleet.config.section import Breach, RuledSection, defaults, peek, refusal
 
 # the server reads workflows of this workspace from its own disk and never asks the hub (inference.core.roboflow_api)
 RESERVED_WORKSPACE = "local"

@@ -9,7 +9,7 @@ its own, made only when there is something to report.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -91,6 +91,13 @@ def find_places(text: str) -> dict[Location, Place]:
     places: dict[Location, Place] = {}
     _Reader(text, places).document()
     return places
+
+
+def nearest_place(places: Mapping[Location, Place], location: Location) -> Place:
+    """The place of `location`, or of the nearest section above it that stands in the text."""
+    while location and location not in places:
+        location = location[:-1]
+    return places.get(location, Place(1, 1, 1, 1, None))
 
 
 class _UnreadableError(Exception):

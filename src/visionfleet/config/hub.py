@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pydantic import Field
 
+from visionfleet.config.kinds import FolderPath, Host, Port, Url
 from visionfleet.config.secrets import SecretRef
-from visionfleet.config.section import Breach, FolderPath, Host, Port, RuledSection, Url, peek
+from visionfleet.config.section import Breach, RuledSection, peek
 
 __all__ = ["Database", "Hub"]
 
@@ -55,7 +56,7 @@ class Hub(RuledSection):
     )
     signing_key: SecretRef | None = Field(
         default=None,
-        description="Where the key that signs URLs is, `env:NAME` or `file:PATH`; a key is made in `state` unless given.",
+        description="Key that signs URLs, as `env:NAME` or `file:PATH`; a key is made in `state` unless given.",
     )
     retention_days: int = Field(
         default=7, strict=True, ge=1, le=3650, description="Days after which staged images and results are removed."

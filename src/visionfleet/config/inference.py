@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from visionfleet.config.section import Digest, Host, Port, Registry, Repository, Section, Version
+from visionfleet.config.kinds import Digest, Host, Port, Registry, Repository, Version
+from visionfleet.config.section import Section
 
 PORT = 9001
 

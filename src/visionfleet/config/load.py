@@ -1,91 +1,66 @@
 """The way from a file to a checked, frozen `DeploymentConfig`."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from pydantic import ValidationError
 
+from visionfleet.config.assets import models_of, package_findings, workflow_problems
 from visionfleet.config.deployment import DeploymentConfig
-from visionfleet.config.document import Document, Fault, Place, find_places, line_and_column, read
+from visionfleet.config.document import Document, Fault, Place, find_places, nearest_place, read
 from visionfleet.config.errors import ConfigError, Problem, display_path, path_text, shown
+from visionfleet.config.files import MEBIBYTE, read_text
 from visionfleet.config.section import Location
 from visionfleet.config.translate import SECRET_CODES, Finding, findings_of
 
 # 10,000 devices written out are about 1 MB
-MAX_FILE_BYTES = 8 * 1024 * 1024
-NOWHERE = Place(1, 1, 1, 1, None)
+MAX_FILE_BYTES = 8 * MEBIBYTE
+_HINT = "'name' and 'workspace' are all that a file must have"
 
 
 def load(path: Path | str) -> DeploymentConfig:
-    """Read and check the file at `path`. Relative paths in it are taken from its folder.
+    """Read and check the file at `path`, and what it names. Relative paths in it are taken from its folder.
 
     Raises:
-        ConfigError: whatever is wrong with the file, or with a model package or workflow that it names.
+        ConfigError: everything that is wrong with the file, and with the model packages and workflows that it names.
     """
     path = Path(path)
-    file = display_path(path)
-    text = _read_text(path, file)
+    text = read_text(path, MAX_FILE_BYTES, _HINT)
     document = read(text)
-    findings = _check_shape(document)
-    config = None
-    if not findings:
-        try:
-            config = DeploymentConfig.model_validate(document.data, context={"folder": path.absolute().parent})
-        except ValidationError as error:
-            findings = list(findings_of(error, DeploymentConfig))
-    if config is None or document.faults:
-        raise ConfigError(_problems(file, text, document, findings))
+    folder = path.absolute().parent
+    config, problems = _validate(document.data, folder) if () not in document.unknown else (None, [])
+    if config is None or problems or document.faults:
+        raise ConfigError(_place(problems, document, display_path(path), text))
     return config
 
 
-def _read_text(path: Path, file: str) -> str:
+def _validate(data: object, folder: Path) -> tuple[DeploymentConfig | None, list[Finding | Problem]]:
+    """The configuration where the data makes one, and all that is wrong with the data and the files that it names."""
+    if not isinstance(data, dict):
+        rule = "is empty" if data is None else "is no mapping of keys to values"
+        return None, [Finding((), "not-a-mapping", rule, f"write 'key: value' lines; {_HINT}")]
+    data = cast("dict[str, object]", data)
+    config, problems = None, list[Finding | Problem]()
     try:
-        with path.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-    except FileNotFoundError:
-        fix = "name the file, or make one: 'name' and 'workspace' are enough"
-        raise _file_error(file, "file-missing", "does not exist", fix) from None
-    except IsADirectoryError:
-        raise _file_error(
-            file, "file-is-folder", "is a folder", "name the file in it, as in 'visionfleet.yaml'"
-        ) from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no file has such a name"
-        raise _file_error(file, "file-unreadable", f"cannot be read: {reason}", "mend its name or its rights") from None
-    if len(content) > MAX_FILE_BYTES:
-        rule = f"is over {MAX_FILE_BYTES // 1024**2} MiB"
-        raise _file_error(file, "file-too-large", rule, "make it smaller: 10,000 entries take about 1 MB")
-    return _decode(content, file)
+        config = DeploymentConfig.model_validate(data, context={"folder": folder})
+    except ValidationError as error:
+        problems.extend(findings_of(error, DeploymentConfig))
+    problems += package_findings(enumerate(config.models) if config else models_of(data, folder))
+    problems += workflow_problems(data, folder)
+    return config, problems
 
 
-def _decode(content: bytes, file: str) -> str:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        before = content[: error.start].decode("utf-8", "replace")
-        line, column = line_and_column(before, len(before))
-        rule = f"byte {error.start} of the file (0x{content[error.start]:02x}) is not UTF-8"
-        problem = Problem(file, line, column, "", None, rule, "save the file as UTF-8", "file-encoding")
-        raise ConfigError([problem]) from None
-
-
-def _file_error(file: str, code: str, rule: str, fix: str) -> ConfigError:
-    return ConfigError([Problem(file, None, None, "", None, rule, fix, code)])
-
-
-def _check_shape(document: Document) -> list[Finding]:
-    if isinstance(document.data, dict) or () in document.unknown:
-        return []
-    fix = "write 'key: value' lines; 'name' and 'workspace' are enough"
-    rule = "the file is empty" if document.data is None else "the file is no mapping of keys to values"
-    return [Finding((), "not-a-mapping", rule, fix)]
-
-
-def _problems(file: str, text: str, document: Document, findings: list[Finding]) -> list[Problem]:
-    """The faults of the document, and the findings except where a fault already says that nothing is known."""
-    problems = [_fault_problem(file, fault) for fault in document.faults]
-    places = find_places(text) if findings else {}
-    known = (finding for finding in findings if not _is_unknown(finding.location, document))
-    return [*problems, *(_finding_problem(file, finding, places) for finding in known)]
+def _place(problems: list[Finding | Problem], document: Document, file: str, text: str) -> list[Problem]:
+    """The faults of the document, and every problem at its place, except where a fault says that nothing is known."""
+    placed = [_fault_problem(file, fault) for fault in document.faults]
+    places = find_places(text) if problems else {}
+    for problem in problems:
+        if isinstance(problem, Problem):
+            placed.append(problem)
+        elif not _is_unknown(problem.location, document):
+            placed.append(_finding_problem(file, problem, places))
+    return placed
 
 
 def _is_unknown(location: Location, document: Document) -> bool:
@@ -98,15 +73,15 @@ def _fault_problem(file: str, fault: Fault) -> Problem:
     return Problem(file, fault.line, fault.column, path, value, fault.rule, fault.fix, fault.code)
 
 
-def _finding_problem(file: str, finding: Finding, places: dict[Location, Place]) -> Problem:
-    """The place of a missing key is its section's; of a key, the key's; else the value's."""
+def _finding_problem(file: str, finding: Finding, places: Mapping[Location, Place]) -> Problem:
+    """A missing key is shown at its section, a wrong key where it stands, and a wrong value at the value."""
     path = path_text(finding.location)
-    if finding.code == "missing":
-        place = places.get(finding.location[:-1], NOWHERE)
-        return Problem(file, place.key_line, place.key_column, path, None, finding.rule, finding.fix, finding.code)
-    place = places.get(finding.location, NOWHERE)
+    place = nearest_place(places, finding.location)
+    at_key = finding.of_key or finding.location not in places
+    line, column = (place.key_line, place.key_column) if at_key else (place.line, place.column)
+    value = None
     if finding.of_key:
         value = shown(str(finding.location[-1]))
-        return Problem(file, place.key_line, place.key_column, path, value, finding.rule, finding.fix, finding.code)
-    value = None if finding.code in SECRET_CODES or not place.text else shown(place.text, path)
-    return Problem(file, place.line, place.column, path, value, finding.rule, finding.fix, finding.code)
+    elif not at_key and place.text and finding.code not in SECRET_CODES:
+        value = shown(place.text, path)
+    return Problem(file, line, column, path, value, finding.rule, finding.fix, finding.code)

@@ -5,7 +5,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from visionfleet.config.section import Breach, FolderPath, ModelId, RuledSection, Slug, peek
+from visionfleet.config.kinds import FolderPath, ModelId, Slug
+from visionfleet.config.section import Breach, RuledSection, peek
 
 
 class Architecture(StrEnum):

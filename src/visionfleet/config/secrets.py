@@ -9,7 +9,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from visionfleet.config.section import refusal, resolve_path
+from visionfleet.config.kinds import resolve_path
+from visionfleet.config.section import refusal
 
 MAX_SECRET_BYTES = 64 * 1024
 PATTERN = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"

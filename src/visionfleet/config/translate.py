@@ -18,7 +18,8 @@ from pydantic_core import ErrorDetails
 
 from visionfleet.config.errors import near_miss
 from visionfleet.config.fields import field_at, fields_of, section_at, value_type
-from visionfleet.config.section import TEXT_RULES, Location, Section
+from visionfleet.config.kinds import TEXT_RULES
+from visionfleet.config.section import Location, Section
 
 SECRET_CODES = {"not-a-reference"}
 
