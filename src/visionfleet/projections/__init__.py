@@ -1,0 +1,1 @@
+"""Pure functions from the deployment's file to what each engine takes."""
