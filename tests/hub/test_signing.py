@@ -1,12 +1,8 @@
-import stat
-from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionfleet.hub.signing import InvalidSignature, Signer, signing_key
+from visionfleet.hub.signing import InvalidSignature, Signer
 
 KEY = b"k" * 32
 NOW = 1_000_000.0
@@ -68,19 +64,3 @@ def test_an_expiry_that_is_no_number_is_refused_even_where_it_was_signed(expires
 def test_a_short_key_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 32 bytes"):
         Signer(b"short")
-
-
-def test_the_key_of_the_state_folder_is_made_once_for_the_owner_alone(tmp_path) -> None:
-    hub = SimpleNamespace(signing_key=None, state=tmp_path / "state")
-    with ThreadPoolExecutor(8) as pool:
-        keys = set(pool.map(lambda _: signing_key(hub), range(16)))
-    assert len(keys) == 1
-    Signer(keys.pop())
-    assert [path.name for path in hub.state.iterdir()] == ["signing.key"]
-    assert stat.S_IMODE((hub.state / "signing.key").stat().st_mode) == 0o600
-
-
-def test_a_key_that_the_file_refers_to_is_used(tmp_path) -> None:
-    hub = SimpleNamespace(signing_key=SimpleNamespace(resolve=lambda: "s" * 40), state=tmp_path)
-    assert signing_key(hub) == b"s" * 40
-    assert not list(tmp_path.iterdir())

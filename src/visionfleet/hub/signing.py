@@ -6,21 +6,13 @@ nothing about a signed URL needs to be stored.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
-import os
-import secrets
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from visionfleet.config.hub import Hub
+from typing import Literal
 
 MIN_KEY_BYTES = 32
-KEY_FILE = "signing.key"
 
 SignedMethod = Literal["GET", "PUT"]
 
@@ -68,25 +60,3 @@ class Signer:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit()
-
-
-def signing_key(hub: Hub) -> bytes:
-    """Return the key that the file's `hub.signing_key` refers to, or the one in the state folder, made at first use."""
-    if hub.signing_key:
-        return hub.signing_key.resolve().encode()
-    path = hub.state / KEY_FILE
-    if not path.exists():
-        _make_key(path)
-    return path.read_bytes()
-
-
-def _make_key(path: Path) -> None:
-    """Write a new key for the owner alone to read; of two that do so at once the first wins."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_hex(MIN_KEY_BYTES).encode())
-    with contextlib.suppress(FileExistsError):
-        path.hardlink_to(draft)  # unlike a rename it never replaces a key that URLs are already signed with
-    draft.unlink()

@@ -10,14 +10,14 @@ import io
 import re
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, urlencode
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore
 
+from visionfleet.config.hub import Hub as HubSection
 from visionfleet.hub.signing import SignedMethod, Signer
 
 if TYPE_CHECKING:
@@ -75,15 +75,6 @@ class TooLarge(StorageError):  # noqa: N818 - named by what is wrong
     code = "object_too_large"
 
 
-class StorageSettings(Protocol):
-    """The part of the file's `hub` section that is read here."""
-
-    @property
-    def storage(self) -> Path:
-        """The folder that holds the objects."""
-        ...
-
-
 class Storage:
     """One store of objects. Safe to share between threads; every call may block, except where it is async."""
 
@@ -93,7 +84,7 @@ class Storage:
         self._signer = signer
 
     @classmethod
-    def open(cls, settings: StorageSettings, signer: Signer) -> Storage:
+    def open(cls, settings: HubSection, signer: Signer) -> Storage:
         """Open the storage that the file's `hub` section names, and make its folder (0700) if there is none."""
         settings.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
         return cls(LocalStore(settings.storage, automatic_cleanup=True), signer)
