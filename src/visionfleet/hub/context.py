@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from visionfleet.config import DeploymentConfig
-from visionfleet.config.hub import HubSettings
+from visionfleet.config.hub import Hub as HubSection
 from visionfleet.hub.registry import Registry
 from visionfleet.hub.signing import Signer
 from visionfleet.hub.storage import Storage
@@ -47,7 +47,7 @@ class Hub:
         self.store.close()
 
 
-def _signing_key(settings: HubSettings) -> bytes:
+def _signing_key(settings: HubSection) -> bytes:
     """The file's secret, or one that is made once and kept beside the database, readable by its owner alone."""
     if settings.signing_key is not None:
         return settings.signing_key.resolve().encode()

@@ -64,7 +64,7 @@ def fail_ingest(session: Session, now: float, task: Task, reason: str) -> None:
 
 def _store_images(hub: Hub, shard: Shard) -> _Sorted:
     found = _Sorted()
-    with hub.storage.open(shard.object_key) as archive:
+    with hub.storage.open_file(shard.object_key) as archive:
         for number, entry in enumerate(read_shard(archive)):
             if isinstance(entry, Rejected):
                 found.refuse(entry.name, entry.code, entry.reason)

@@ -26,8 +26,8 @@ NOTIFICATION_CHARACTERS = 1024
 
 def enqueue(session: Session, now: float, kind: TaskKind, payload: dict[str, Any], **columns: Any) -> Task:
     """Add a task, due now; `columns` are further columns of the tasks table."""
-    values = {"run_after": now, "created_at": now, "updated_at": now} | columns
-    task = Task(id=uuid.uuid4().hex, kind=kind, payload=payload, state=TaskState.QUEUED, **values)
+    values = {"id": uuid.uuid4().hex, "run_after": now, "created_at": now, "updated_at": now} | columns
+    task = Task(kind=kind, payload=payload, state=TaskState.QUEUED, **values)
     session.add(task)
     return task
 

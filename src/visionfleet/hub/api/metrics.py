@@ -10,7 +10,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram,
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
-from starlette.routing import Match
 
 from visionfleet.hub.context import Hub
 from visionfleet.hub.store.tables import Task
@@ -48,7 +47,7 @@ def install_metrics(app: FastAPI, hub: Hub) -> None:
     async def measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         started = time.perf_counter()
         response = await call_next(request)
-        route = _route(app, request)
+        route = _route(request)
         seconds.labels(request.method, route, response.status_code).observe(time.perf_counter() - started)
         return response
 
@@ -59,12 +58,9 @@ def install_metrics(app: FastAPI, hub: Hub) -> None:
     app.add_api_route("/metrics", metrics, tags=["health"])
 
 
-def _route(app: FastAPI, request: Request) -> str:
+def _route(request: Request) -> str:
     """The route's pattern: a path itself would make a series of each batch."""
-    for route in app.routes:
-        if route.matches(request.scope)[0] == Match.FULL:
-            return str(getattr(route, "path", "other"))
-    return "other"
+    return str(getattr(request.scope.get("route"), "path", "other"))
 
 
 def _family() -> GaugeMetricFamily:

@@ -1,0 +1,136 @@
+"""What the hub's tests say and send: the API with a key of each role, pictures, archives, jobs."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from visionfleet.config import DeploymentConfig, load
+from visionfleet.hub.context import Hub
+from visionfleet.hub.runner import run_next
+
+WORKSPACE = "acme"
+STAGING = f"/data-staging/v1/external/{WORKSPACE}/batches"
+JOBS = f"/batch-processing/v1/external/{WORKSPACE}/jobs"
+
+WORKFLOW = {
+    "version": "1.0",
+    "inputs": [
+        {"type": "WorkflowImage", "name": "image"},
+        {"type": "WorkflowParameter", "name": "threshold", "default_value": 10},
+    ],
+    "steps": [{"type": "roboflow_core/convert_grayscale@v1", "name": "grey", "image": "$inputs.image"}],
+    "outputs": [{"type": "JsonField", "name": "grey", "coordinates_system": "own", "selector": "$steps.grey.image"}],
+}
+
+
+class Clock:
+    """Seconds since the epoch, as far as the hub knows."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@dataclass
+class Api:
+    """The hub's HTTP API with a key of each role."""
+
+    client: TestClient
+    hub: Hub
+    client_key: str
+    worker_key: str
+    server_key: str
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self.client.get(path, params={"api_key": self.client_key, **params})
+
+    def post(self, path: str, json: Any = None, **params: Any) -> Any:
+        return self.client.post(path, params={"api_key": self.client_key, **params}, json=json)
+
+    def upload(self, batch: str, name: str, data: bytes) -> Any:
+        params = {"api_key": self.client_key, "fileName": name, "displayName": batch}
+        return self.client.post(f"{STAGING}/{batch}/upload/image", params=params, files={name: data})
+
+    def upload_shard(self, batch: str, archive: bytes) -> str:
+        """Register a shard and PUT its archive, as the command line does; gives the shard's id."""
+        answer = self.post(f"{STAGING}/{batch}/bulk-upload/image-files", displayName=batch).json()
+        details = answer["signedURLDetails"]
+        put = self.client.put(details["uploadURL"], headers=details["extensionHeaders"], content=archive)
+        assert put.status_code == 200, put.text
+        return answer["shardId"]
+
+    def worker(self, path: str, **body: Any) -> Any:
+        return self.client.post(f"/worker/v1{path}", headers=_bearer(self.worker_key), json=body)
+
+    def run_hub_tasks(self) -> int:
+        """Do what the hub's runner would do now; gives the number of tasks."""
+        done = 0
+        while run_next(self.hub):
+            done += 1
+        return done
+
+
+def write_config(folder: Path, **sections: Any) -> DeploymentConfig:
+    """A deployment folder with one workflow, `grey`."""
+    (folder / "workflows").mkdir(exist_ok=True)
+    (folder / "workflows" / "grey.json").write_text(json.dumps({"specification": WORKFLOW}))
+    document = {"apiVersion": "visionfleet/v1", "name": "test", "workspace": WORKSPACE, **sections}
+    (folder / "visionfleet.yaml").write_text(json.dumps(document))
+    return load(folder / "visionfleet.yaml")
+
+
+def jpeg(seed: int = 0, size: tuple[int, int] = (32, 24)) -> bytes:
+    """A small picture of its own for each seed."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (seed * 37 % 256, seed * 91 % 256, seed * 13 % 256)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    """A plain tar archive."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def job_body(batch: str, workflow: str = "grey", **changes: Any) -> dict[str, Any]:
+    """What the command line sends for `process-images-with-workflow`."""
+    body = {
+        "type": "simple-image-processing-v1",
+        "jobInput": {"type": "staging-batch-input-v1", "batchId": batch},
+        "computeConfiguration": {"type": "compute-configuration-v2"},
+        "processingSpecification": {
+            "type": "workflows-processing-specification-v1",
+            "workspace": WORKSPACE,
+            "workflowId": workflow,
+            "persistImagesOutputs": True,
+        },
+    }
+    for path, value in changes.items():
+        *folders, leaf = path.split("__")
+        target = body
+        for folder in folders:
+            target = target[folder]
+        target[leaf] = value
+    return body
+
+
+def _bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}

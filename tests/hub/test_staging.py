@@ -1,0 +1,168 @@
+"""Data staging, as the command line uses it: the answers are those that its parsers take."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hub.support import STAGING, Api, Clock, archive, jpeg
+from visionfleet.hub import tasks
+from visionfleet.hub.batches import URL_SECONDS
+
+
+def names(api: Api, batch: str) -> list[str]:
+    return [file["fileName"] for file in api.get(f"{STAGING}/{batch}/list").json()["filesMetadata"]]
+
+
+def shards(api: Api, batch: str) -> list[dict]:
+    return api.get(f"{STAGING}/{batch}/shards").json()["shards"]
+
+
+def test_an_uploaded_image_is_listed_counted_and_downloaded(api: Api) -> None:
+    data = jpeg(1)
+    assert api.upload("b", "one.jpg", data).status_code == 200
+    batch = api.get(f"{STAGING}/b").json()["batch"]
+    assert (batch["batchId"], batch["batchType"], batch["batchContentType"]) == ("b", "simple-batch", "images")
+    assert api.get(f"{STAGING}/b/count").json() == {"count": 1}
+    file = api.get(f"{STAGING}/b/list").json()["filesMetadata"][0]
+    assert file["fileName"] == "one.jpg"
+    assert api.client.get(file["downloadURL"]).content == data
+
+
+def test_the_same_upload_again_changes_nothing_and_another_image_of_the_name_is_refused(api: Api) -> None:
+    api.upload("b", "one.jpg", jpeg(1))
+    assert api.upload("b", "one.jpg", jpeg(1)).status_code == 200
+    other = api.upload("b", "one.jpg", jpeg(2))
+    assert (other.status_code, other.json()["error"]["code"]) == (409, "file_exists")
+    assert names(api, "b") == ["one.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "code"),
+    [
+        pytest.param(b"no picture", 400, "not_an_image", id="not an image"),
+        pytest.param(jpeg(1, (64, 64))[:-40], 400, "image_truncated", id="truncated"),
+        pytest.param(b"\xff" * (20 * 1024 * 1024 + 1), 413, "image_too_large", id="over 20 MiB"),
+        pytest.param(b"", 400, "not_an_image", id="empty"),
+    ],
+)
+def test_a_file_that_is_no_good_image_is_refused(api: Api, data: bytes, status: int, code: str) -> None:
+    answer = api.upload("b", "bad.jpg", data)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert api.get(f"{STAGING}/b").status_code == 404, "nothing was made"
+
+
+@pytest.mark.parametrize("name", ["../up.jpg", "a/b.jpg", ".hidden.jpg", "a\nb.jpg", "x" * 300])
+def test_a_file_name_that_is_not_safe_is_refused(api: Api, name: str) -> None:
+    answer = api.upload("b", name, jpeg())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "file_name_invalid")
+
+
+@pytest.mark.parametrize("batch", ["Upper", "a" * 65, "dots.here", "umläut"])
+def test_a_batch_id_that_breaks_the_rules_is_refused(api: Api, batch: str) -> None:
+    answer = api.upload(batch, "one.jpg", jpeg())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "batch_id_invalid")
+
+
+def test_a_shard_is_registered_uploaded_ingested(api: Api) -> None:
+    api.upload_shard("b", archive({f"{n}.jpg": jpeg(n) for n in range(3)}))
+    assert [(s["statusName"], s["statusType"]) for s in shards(api, "b")] == [("uploaded", "info")]
+    assert api.run_hub_tasks() == 1
+    [shard] = shards(api, "b")
+    assert (shard["statusName"], shard["statusType"], shard["shardObjectsCount"]) == ("ingested", "success", 3)
+    assert names(api, "b") == ["0.jpg", "1.jpg", "2.jpg"]
+    assert api.get(f"{STAGING}/b").json()["batch"]["batchType"] == "sharded-batch"
+
+
+def test_bad_files_of_a_shard_are_named_and_the_rest_goes_on(api: Api) -> None:
+    files = {"good.jpg": jpeg(1), "text.jpg": b"no picture", "cut.jpg": jpeg(2, (64, 64))[:-30], "../out.jpg": jpeg(3)}
+    api.upload_shard("b", archive(files))
+    api.run_hub_tasks()
+    [shard] = shards(api, "b")
+    assert (shard["statusType"], shard["shardObjectsCount"]) == ("success", 1)
+    refused = {entry["fileName"]: entry["code"] for entry in shard["statusMetadata"]["refused"]}
+    assert set(refused) == {"text.jpg", "cut.jpg", "../out.jpg"}
+    assert refused["text.jpg"] == "not_an_image"
+    assert names(api, "b") == ["good.jpg"]
+
+
+def test_a_truncated_archive_stages_nothing(api: Api) -> None:
+    whole = archive({f"{n}.jpg": jpeg(n) for n in range(3)})
+    api.upload_shard("b", whole[: len(whole) // 2])
+    api.run_hub_tasks()
+    [shard] = shards(api, "b")
+    assert shard["statusType"] == "error"
+    assert shard["statusMetadata"]["reason"]
+    assert names(api, "b") == []
+    assert [key for key, _ in api.hub.storage.list("batches")] == []
+
+
+def test_the_same_shard_twice_doubles_nothing(api: Api) -> None:
+    files = archive({"one.jpg": jpeg(1)})
+    api.upload_shard("b", files)
+    api.upload_shard("b", files)
+    api.run_hub_tasks()
+    assert names(api, "b") == ["one.jpg"]
+    assert [shard["statusType"] for shard in shards(api, "b")] == ["success", "success"]
+
+
+def test_an_image_of_a_name_that_the_batch_has_with_other_bytes_is_reported(api: Api) -> None:
+    api.upload("b", "one.jpg", jpeg(1))
+    api.upload_shard("b", archive({"one.jpg": jpeg(2), "two.jpg": jpeg(3)}))
+    api.run_hub_tasks()
+    [shard] = shards(api, "b")
+    assert shard["statusMetadata"]["refused"][0]["code"] == "file_exists"
+    assert names(api, "b") == ["one.jpg", "two.jpg"]
+
+
+def test_an_ingest_that_died_halfway_is_done_again_and_doubles_nothing(api: Api, clock: Clock) -> None:
+    api.upload_shard("b", archive({f"{n}.jpg": jpeg(n) for n in range(3)}))
+    dead = tasks.claim(api.hub.store, ["ingest"], "a hub that was killed")
+    assert dead is not None
+    assert api.run_hub_tasks() == 0
+    clock.advance(tasks.LEASE_SECONDS + 1)
+    assert api.run_hub_tasks() == 1
+    assert names(api, "b") == ["0.jpg", "1.jpg", "2.jpg"]
+
+
+def test_a_shard_that_never_comes_ends_with_an_error(api: Api, clock: Clock) -> None:
+    api.post(f"{STAGING}/b/bulk-upload/image-files")
+    assert api.run_hub_tasks() == 0
+    clock.advance(URL_SECONDS + 1)
+    assert api.run_hub_tasks() == 1
+    assert shards(api, "b")[0]["statusMetadata"]["code"] == "upload_missing"
+
+
+def test_listings_come_in_pages(api: Api) -> None:
+    for n in range(5):
+        api.upload("b", f"{n}.jpg", jpeg(n))
+    found, token = [], None
+    while True:
+        params = {"pageSize": 2} | ({"nextPageToken": token} if token else {})
+        page = api.get(f"{STAGING}/b/list", **params).json()
+        found += [file["fileName"] for file in page["filesMetadata"]]
+        token = page["nextPageToken"]
+        if token is None:
+            break
+    assert found == [f"{n}.jpg" for n in range(5)]
+
+
+@pytest.mark.parametrize("params", [{"pageSize": 0}, {"pageSize": 5000}, {"pageSize": "x"}, {"nextPageToken": "x"}])
+def test_a_page_that_makes_no_sense_is_refused(api: Api, params: dict) -> None:
+    assert api.get(STAGING, **params).status_code == 400
+
+
+def test_batches_are_listed_the_newest_first(api: Api) -> None:
+    for batch in ("first", "second"):
+        api.upload(batch, "one.jpg", jpeg())
+    assert [b["batchId"] for b in api.get(STAGING).json()["batches"]] == ["second", "first"]
+
+
+@pytest.mark.parametrize("path", ["", "/count", "/list", "/parts", "/shards"])
+def test_a_batch_that_is_not_there_is_not_found(api: Api, path: str) -> None:
+    answer = api.get(f"{STAGING}/nowhere{path}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "batch_not_found")
+
+
+def test_a_form_without_a_file_is_refused(api: Api) -> None:
+    answer = api.client.post(f"{STAGING}/b/upload/image", params={"api_key": api.client_key}, data={"a": "b"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "form_invalid")
