@@ -10,7 +10,7 @@ from visionfleet.config.section import Breach, RuledSection, Section, defaults, 
 
 
 class Executor(StrEnum):
-    """What runs the workers."""
+    """The engines that can run workers."""
 
     LOCAL = "local"
 
@@ -19,8 +19,12 @@ class WorkerPool(Section):
     """The workers of one machine type."""
 
     max: Count = Field(default=1, description="Most workers that run at once.")
-    request_images: PositiveCount = Field(default=8, description="Images that a worker sends in one request.")
-    requests_in_flight: PositiveCount = Field(default=4, description="Requests that a worker keeps in flight.")
+    request_images: int = Field(
+        default=8, strict=True, ge=1, le=256, description="Images that a worker sends in one request."
+    )
+    requests_in_flight: int = Field(
+        default=4, strict=True, ge=1, le=64, description="Requests that a worker keeps in flight."
+    )
 
 
 def _some_worker(data: object) -> Iterator[Breach]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, cast
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema
 
 from visionfleet.config.section import refusal
 
@@ -83,8 +83,8 @@ Digest = Annotated[str, Field(pattern=DIGEST.pattern)]
 Url = Annotated[str, Field(pattern=URL.pattern)]
 # strict: neither "9500" nor 9500.0 nor true is a number that somebody meant
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
-Count = Annotated[int, Field(strict=True, ge=0, le=10_000)]
-PositiveCount = Annotated[int, Field(strict=True, ge=1, le=10_000)]
+Count = Annotated[int, Field(strict=True, ge=0, le=1000)]
+PositiveCount = Annotated[int, Field(strict=True, ge=1, le=1000)]
 
 
 def absolute_path(text: str, folder: Path) -> Path:
@@ -108,4 +108,4 @@ def resolve_path(value: object, info: ValidationInfo) -> object:
     return absolute_path(text, context["folder"] if context else Path.cwd())
 
 
-FolderPath = Annotated[Path, BeforeValidator(resolve_path, json_schema_input_type=str)]
+FolderPath = Annotated[Path, BeforeValidator(resolve_path), WithJsonSchema({"type": "string", "format": "path"})]

@@ -1,0 +1,95 @@
+"""The reference page of the file, `docs/reference/config.md`, made from the JSON Schema and so from the models."""
+
+from typing import Any
+
+from visionfleet.config.document import MAX_DEPTH
+from visionfleet.config.files import MEBIBYTE
+from visionfleet.config.load import MAX_FILE_BYTES
+from visionfleet.config.schema import json_schema
+
+Schema = dict[str, Any]
+
+_HEAD = f"""\
+# `visionfleet.yaml`
+
+Generated from the models in `src/visionfleet/config/` by `make generate`; do not edit.
+
+One file describes a deployment. The least that it may hold:
+
+```yaml
+name: acme-vision
+workspace: acme
+```
+
+`visionfleet validate [FILE]` checks it with everything that it names and shows every problem at once.
+`visionfleet schema` prints its JSON Schema, for editors.
+
+- Paths are relative to the folder of the file.
+- Secrets never stand in the file: `env:NAME` refers to an environment variable, `file:PATH` to a file.
+- The file is one YAML document in UTF-8, at most {MAX_FILE_BYTES // MEBIBYTE} MiB and {MAX_DEPTH} levels deep. Scalars
+  follow YAML 1.2: `true` and `false` are flags, `yes` and `on` are text, and a version stands in quotes, as `1.10`
+  without them is the number 1.1.
+- Anchors, aliases, merge keys, tags and repeated keys are refused.
+"""
+
+
+def reference_page() -> str:
+    """The page, in Markdown: a table for each section, in the order of the file."""
+    schema = json_schema()
+    definitions: dict[str, Schema] = schema["$defs"]
+    tables = [_table("The file", schema, definitions)]
+    tables += [
+        _table(", ".join(f"`{path}`" for path in paths), definitions[name], definitions)
+        for name, paths in _sections(schema, definitions, "").items()
+    ]
+    return "\n".join((_HEAD, *tables))
+
+
+def _sections(section: Schema, definitions: dict[str, Schema], path: str) -> dict[str, list[str]]:
+    """The sections below `section`, each with the paths under which it stands: some stand at several."""
+    found: dict[str, list[str]] = {}
+    for key, value in section["properties"].items():
+        name = _definition(value)
+        if name is None or "properties" not in definitions[name]:
+            continue
+        below = f"{path}{key}[]" if value.get("type") == "array" else f"{path}{key}"
+        found.setdefault(name, []).append(below)
+        for inner, paths in _sections(definitions[name], definitions, f"{below}.").items():
+            found.setdefault(inner, []).extend(paths)
+    return found
+
+
+def _table(title: str, section: Schema, definitions: dict[str, Schema]) -> str:
+    head = f"## {title}\n\n{section['description']}\n\n| key | type | default | what it is |\n|---|---|---|---|\n"
+    rows = (
+        f"| `{key}` | {_kind(value, definitions)} | {_default(key, value, section)} | {value['description']} |\n"
+        for key, value in section["properties"].items()
+    )
+    return head + "".join(rows)
+
+
+def _kind(value: Schema, definitions: dict[str, Schema]) -> str:
+    value = next((part for part in value.get("anyOf", ()) if part.get("type") != "null"), value)
+    if value.get("type") == "array":
+        return f"list of {_kind(value['items'], definitions)}s"
+    name = _definition(value)
+    if name is not None:
+        return ", ".join(f"`{member}`" for member in definitions[name].get("enum", ())) or "section"
+    if value["type"] == "integer":
+        return f"whole number, {value['minimum']} to {value['maximum']}"
+    return "path" if value.get("format") == "path" else "text"
+
+
+def _default(key: str, value: Schema, section: Schema) -> str:
+    if key in section.get("required", ()):
+        return "required"
+    default = value.get("default")
+    return "" if default is None or default == [] else f"`{default}`"
+
+
+def _definition(value: Schema) -> str | None:
+    """The name of the definition that a property refers to, on its own, as an entry of a list, or optionally."""
+    for part in (value, value.get("items", {}), *value.get("anyOf", ())):
+        if "$ref" in part:
+            return part["$ref"].rpartition("/")[2]
+    return None
