@@ -7,9 +7,12 @@ at all, a failed one leaves nothing behind, and no key reaches outside the root.
 from __future__ import annotations
 
 import io
+import os
 import re
+import time
 from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote, urlencode
 
@@ -36,7 +39,11 @@ PART_BYTES = 5 * 1024 * 1024
 CONCURRENT_PARTS = 2
 READ_BYTES = 1024 * 1024
 
-_UNSAFE_SEGMENT = re.compile(r"\.{0,2}|.*#\d+", re.DOTALL)  # name#1 is where the folder backend stages a write of name
+ABANDONED_SECONDS = 24 * 3600
+"""No write is staged for so long without a byte of it arriving."""
+
+_STAGED = re.compile(r".*#\d+")  # name#1 is where the folder backend stages a write of name
+_UNSAFE_SEGMENT = re.compile(rf"\.{{0,2}}|{_STAGED.pattern}")
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _NO_SPACE = re.compile(r"\(os error (28|122)\)")  # ENOSPC, EDQUOT
 
@@ -87,6 +94,7 @@ class Storage:
     def open(cls, settings: HubSection, signer: Signer) -> Storage:
         """Open the storage that the file's `hub` section names, and make its folder (0700) if there is none."""
         settings.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _remove_abandoned(settings.storage)
         return cls(LocalStore(settings.storage, automatic_cleanup=True), signer)
 
     def put(self, key: str, data: bytes | Iterator[bytes]) -> int:
@@ -183,12 +191,10 @@ class Storage:
             except FileNotFoundError:  # a folder stops at the first that is missing, a bucket does not
                 self._delete_one_by_one(wanted)
 
-    def _delete_one_by_one(self, keys: list[str]) -> None:
+    def _delete_one_by_one(self, keys: Sequence[str]) -> None:
         for key in keys:
-            try:
+            with suppress(FileNotFoundError):
                 obstore.delete(self._store, key)
-            except FileNotFoundError:
-                continue
 
     def list(self, prefix: str) -> Iterator[tuple[str, int]]:
         """Yield key and size in bytes of each object under the folder `prefix` ("" for all), in no order."""
@@ -219,6 +225,16 @@ def check_key(key: str) -> None:
     for segment in key.split("/"):
         if _UNSAFE_SEGMENT.fullmatch(segment) or len(segment.encode()) > MAX_SEGMENT_BYTES:
             raise InvalidKey(f"{key!r} is not a valid object key: {segment!r} cannot be a part of one")
+
+
+def _remove_abandoned(root: Path) -> None:
+    """Remove what a hub that was killed had half written: the folder backend hides it for ever."""
+    newest = time.time() - ABANDONED_SECONDS
+    for folder, _, names in os.walk(root):
+        for path in (Path(folder, name) for name in names if _STAGED.fullmatch(name)):
+            with suppress(FileNotFoundError):  # finished or taken back meanwhile
+                if path.stat().st_mtime < newest:
+                    path.unlink()
 
 
 @contextmanager

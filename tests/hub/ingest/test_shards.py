@@ -359,10 +359,8 @@ def test_any_bytes(data: bytes) -> None:
 @given(archives, st.data())
 def test_any_truncated_archive_is_noticed(data: bytes, draw: st.DataObject) -> None:
     whole = read_anything(data)
-    marker = len(data) - tarfile.RECORDSIZE  # the end marker is somewhere in the last record
     cut = read_anything(data[: draw.draw(st.integers(0, len(data)))])
-    assert marker < len(data)
-    assert cut == whole or isinstance(cut, str)
+    assert cut == whole or isinstance(cut, str)  # the same where nothing but zeros behind the end marker is missing
 
 
 @given(archives, st.data())
