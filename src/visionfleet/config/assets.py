@@ -10,7 +10,7 @@ from typing import cast
 from pydantic import ValidationError
 
 from visionfleet.config.errors import Problem, display_path
-from visionfleet.config.kinds import absolute_path
+from visionfleet.config.kinds import absolute_path, is_path
 from visionfleet.config.models import Model
 from visionfleet.config.packages import check_package
 from visionfleet.config.section import peek
@@ -33,7 +33,7 @@ def package_findings(models: Iterable[tuple[int, Model]]) -> Iterator[Finding]:
 def workflow_problems(data: object, folder: Path) -> Iterator[Problem | Finding]:
     """What is wrong with the workflows: a Finding about the key `workflows`, Problems of the files themselves."""
     named = peek(data, "workflows")
-    if named is not None and not isinstance(named, str):
+    if named is not None and not (isinstance(named, str) and is_path(named)):
         return
     path = absolute_path(named or "./workflows", folder)
     if named and not path.is_dir():

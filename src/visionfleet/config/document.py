@@ -41,8 +41,8 @@ _NUMBER_STARTS = frozenset("0123456789+-.")
 # a leading zero is octal to one YAML and decimal to the next, so it stays text; so does a number too long to be meant
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
 _FRACTION = re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40}([eE][-+]?[0-9]{1,3})?|[eE][-+]?[0-9]{1,3}))")
-# all but what YAML 1.2 allows (section 5.1); a byte order mark within the text is no character either
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+# all but what YAML 1.2 allows (section 5.1), less the three that end a line in YAML 1.1 only, and byte order marks
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _ALIAS_FIX = "write the value out: anchors and aliases are refused, as they make a small file a huge one"
 
 
@@ -132,7 +132,7 @@ class _Reader:
         if match is None:
             return
         line, column = line_and_column(self._text, match.start())
-        rule = f"the character U+{ord(match.group()):04X} cannot stand in YAML"
+        rule = f"the character U+{ord(match.group()):04X} cannot stand in the file"
         self.faults.append(Fault((), line, column, None, "yaml-character", rule, "remove it"))
         raise _UnreadableError
 
@@ -195,20 +195,18 @@ class _Reader:
     def _key(self, event: Event) -> str:
         """A key is text, whatever it would be as a value: `on: 1` has the key "on"."""
         if not isinstance(event, ScalarEvent):
-            return self._strange_key(event, None, "yaml-key", "is not a key", "use plain words as keys")
+            self._path[-1] = "?"
+            self._add(event, None, "yaml-key", "is not text", "use plain words as keys")
+            self._value(event, event)
+            self.unknown.add(tuple(self._path[:-1]))
+            return "?"
         if event.anchor is not None or event.tag is not None:
             self._check_properties(event)
         if event.value == "<<" and not event.style:
-            return self._strange_key(event, "<<", "yaml-merge", "is a merge key", f"{_ALIAS_FIX}; so are merges")
+            self._path[-1] = "<<"
+            self._add(event, None, "yaml-merge", "is a merge key", f"{_ALIAS_FIX}; merges are refused with them")
+            self.unknown.add(tuple(self._path[:-1]))
         return event.value
-
-    def _strange_key(self, event: Event, value: str | None, code: str, rule: str, fix: str) -> str:
-        self._add(event, value, code, rule, fix)
-        self.unknown.add(tuple(self._path[:-1]))
-        if not isinstance(event, ScalarEvent):
-            self._path[-1] = "?"
-            self._value(event, event)
-        return "?"
 
     def _check_properties(self, event: ScalarEvent | CollectionStartEvent) -> None:
         if event.anchor is not None:
@@ -229,7 +227,9 @@ class _Reader:
     def _add(self, event: Event, value: str | None, code: str, rule: str, fix: str) -> None:
         line, column = _position(event)
         self.faults.append(Fault(tuple(self._path), line, column, value, code, rule, fix))
-        if len(self.faults) >= MAX_FAULTS:
+        if len(self.faults) == MAX_FAULTS:
+            rule = f"is read up to here: {MAX_FAULTS} problems are enough"
+            self.faults.append(Fault((), line, column, None, "too-many-problems", rule, "mend these first"))
             raise _UnreadableError
 
 
@@ -267,6 +267,8 @@ _SYNTAX = {
     "could not find expected ':'": ("a key without its ':'", "write 'key: value'"),
     "did not find expected key": ("a key is expected here", "keys of one mapping start in one column"),
     "did not find expected '-' indicator": ("a '-' is expected here", "entries of one list start in one column"),
+    "did not find expected <document start>": ("a key is expected here", "keys at the top start in the first column"),
+    "found incompatible YAML document": ("a version of YAML that is not read here", "remove the line '%YAML'"),
     "did not find expected ',' or ']'": (
         "a list in brackets is not closed",
         "close it with ']', or add the missing ','",
@@ -282,10 +284,13 @@ _SYNTAX = {
     ),
     "found character that cannot start any token": ("a character that starts no value", "put the value in quotes"),
 }
+# where it was opened tells more than where the end was missed
+_UNCLOSED = ("did not find expected ',' or ']'", "did not find expected ',' or '}'", "found unexpected end of stream")
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError, text: str) -> Fault:
-    mark = error.problem_mark or error.context_mark
+    unclosed = error.problem in _UNCLOSED
+    mark = error.context_mark if unclosed and error.context_mark else error.problem_mark
     line, column = (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
     if _indented_with_tab(text, line):
         fix = "replace each tab by spaces: YAML forbids tabs there"

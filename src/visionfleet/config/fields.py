@@ -18,11 +18,6 @@ def value_type(annotation: Any) -> Any:
     return annotation
 
 
-def is_list(annotation: Any) -> bool:
-    """Whether a field holds a list."""
-    return get_origin(annotation) is tuple
-
-
 def fields_of(section: type[Section]) -> dict[str, FieldInfo]:
     """A section's fields by the names that the file uses."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
@@ -42,6 +37,18 @@ def field_at(root: type[Section], location: Location) -> FieldInfo | None:
             return None
         section = value_type(field.annotation)
     return field
+
+
+def sections_with(root: type[Section], key: str, path: str = "") -> list[str]:
+    """The paths of the sections below `root` that have the key `key`."""
+    found: list[str] = []
+    for name, field in fields_of(root).items():
+        section = value_type(field.annotation)
+        if isinstance(section, type) and issubclass(section, Section):
+            below = f"{path}{name}[]" if get_origin(field.annotation) is tuple else f"{path}{name}"
+            found += [below] if key in section.model_fields else []
+            found += sections_with(section, key, f"{below}.")
+    return found
 
 
 def section_at(root: type[Section], location: Location) -> type[Section]:

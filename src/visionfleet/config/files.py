@@ -67,9 +67,8 @@ def _read_bytes(path: Path, max_bytes: int, hint: str) -> bytes:
         reason = (error.strerror if isinstance(error, OSError) else None) or "no file has such a name"
         refuse_file(path, "file-unreadable", f"cannot be read: {reason}", "mend its name or its permissions")
     if len(content) > max_bytes:
-        refuse_file(
-            path, "file-too-large", f"is over {max_bytes // MEBIBYTE} MiB", hint or "it is not what belongs here"
-        )
+        fix = "look at what it holds: no file of its kind is as large"
+        refuse_file(path, "file-too-large", f"is over {max_bytes // MEBIBYTE} MiB", fix)
     return content
 
 

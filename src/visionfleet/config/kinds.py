@@ -96,13 +96,20 @@ def absolute_path(text: str, folder: Path) -> Path:
     return Path(os.path.normpath(os.path.join(folder, os.path.expanduser(text))))  # noqa: PTH111, PTH118
 
 
+def is_path(text: str) -> bool:
+    """Whether `text` can be a path at all, on Linux."""
+    if not text.strip() or "\0" in text:
+        return False
+    content = text.encode()
+    return len(content) <= _MAX_PATH_BYTES and all(len(name) <= _MAX_NAME_BYTES for name in content.split(b"/"))
+
+
 def resolve_path(value: object, info: ValidationInfo) -> object:
     """A path of the file, made absolute with the folder in the validation's context."""
     if not isinstance(value, str | Path):
         return value
     text = os.fspath(value)
-    names = os.fsencode(text).split(b"/") if text.strip() and "\0" not in text else []
-    if not names or len(text) > _MAX_PATH_BYTES or max(map(len, names)) > _MAX_NAME_BYTES:
+    if not is_path(text):
         raise refusal("bad-path", "is not a path", "write a path relative to the folder of the file, as in './models'")
     context = cast("dict[str, Path] | None", info.context)
     return absolute_path(text, context["folder"] if context else Path.cwd())

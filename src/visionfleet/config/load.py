@@ -1,6 +1,7 @@
 """The way from a file to a checked, frozen `DeploymentConfig`."""
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
@@ -12,10 +13,11 @@ from visionfleet.config.document import Document, Fault, Place, find_places, nea
 from visionfleet.config.errors import ConfigError, Problem, display_path, path_text, shown
 from visionfleet.config.files import MEBIBYTE, read_text
 from visionfleet.config.section import Location
-from visionfleet.config.translate import SECRET_CODES, Finding, findings_of
+from visionfleet.config.translate import Finding, findings_of
 
 # 10,000 devices written out are about 1 MB
 MAX_FILE_BYTES = 8 * MEBIBYTE
+MAX_PROBLEMS = 1000
 _HINT = "'name' and 'workspace' are all that a file must have"
 
 
@@ -39,13 +41,16 @@ def _validate(data: object, folder: Path) -> tuple[DeploymentConfig | None, list
     """The configuration where the data makes one, and all that is wrong with the data and the files that it names."""
     if not isinstance(data, dict):
         rule = "is empty" if data is None else "is no mapping of keys to values"
-        return None, [Finding((), "not-a-mapping", rule, f"write 'key: value' lines; {_HINT}")]
+        return None, [Finding((), "not-a-mapping", rule, f"write 'key: value' lines; {_HINT}", shows_value=False)]
     data = cast("dict[str, object]", data)
     config, problems = None, list[Finding | Problem]()
     try:
         config = DeploymentConfig.model_validate(data, context={"folder": folder})
     except ValidationError as error:
-        problems.extend(findings_of(error, DeploymentConfig))
+        problems.extend(islice(findings_of(error, DeploymentConfig), MAX_PROBLEMS))
+        if len(problems) == MAX_PROBLEMS:
+            rule = f"has more problems than the {MAX_PROBLEMS} that are shown"
+            problems.append(Finding((), "too-many-problems", rule, "mend these first", shows_value=False))
     problems += package_findings(enumerate(config.models) if config else models_of(data, folder))
     problems += workflow_problems(data, folder)
     return config, problems
@@ -82,6 +87,6 @@ def _finding_problem(file: str, finding: Finding, places: Mapping[Location, Plac
     value = None
     if finding.of_key:
         value = shown(str(finding.location[-1]))
-    elif not at_key and place.text and finding.code not in SECRET_CODES:
+    elif not at_key and place.text and finding.shows_value:
         value = shown(place.text, path)
     return Problem(file, line, column, path, value, finding.rule, finding.fix, finding.code)

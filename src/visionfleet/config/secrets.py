@@ -13,6 +13,7 @@ from visionfleet.config.kinds import resolve_path
 from visionfleet.config.section import refusal
 
 MAX_SECRET_BYTES = 64 * 1024
+NOT_A_REFERENCE = "not-a-reference"
 PATTERN = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 _FIX = "write 'env:NAME' for an environment variable or 'file:PATH' for a file; a secret itself never stands here"
 
@@ -68,7 +69,7 @@ class SecretRef:
         if isinstance(value, SecretRef):
             return value
         if not isinstance(value, str) or not re.fullmatch(PATTERN, value):
-            raise refusal("not-a-reference", "is not a reference to a secret", _FIX)
+            raise refusal(NOT_A_REFERENCE, "is not a reference to a secret", _FIX)
         kind, _, target = value.partition(":")
         if kind == "file":
             target = str(cast("Path", resolve_path(target, info)))

@@ -17,22 +17,25 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from visionfleet.config.errors import near_miss
-from visionfleet.config.fields import field_at, fields_of, section_at, value_type
+from visionfleet.config.fields import field_at, fields_of, section_at, sections_with, value_type
 from visionfleet.config.kinds import TEXT_RULES
+from visionfleet.config.secrets import NOT_A_REFERENCE
 from visionfleet.config.section import Location, Section
-
-SECRET_CODES = {"not-a-reference"}
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem before it has a place. `of_key` is set where the key is what is wrong, not its value."""
+    """A problem before it has a place: with the key at `location` where `of_key` is set, else with its value.
+
+    `shows_value` is unset where the value would say nothing, or may be a secret.
+    """
 
     location: Location
     code: str
     rule: str
     fix: str
     of_key: bool = False
+    shows_value: bool = True
 
 
 def findings_of(error: ValidationError, root: type[Section]) -> Iterator[Finding]:
@@ -41,14 +44,6 @@ def findings_of(error: ValidationError, root: type[Section]) -> Iterator[Finding
         if details["type"] == "default_factory_not_called":
             continue  # the field that the default is made from is reported itself
         yield _finding(details, root)
-
-
-def _finding(details: ErrorDetails, root: type[Section]) -> Finding:
-    context = details.get("ctx", {})
-    if "rule" in context:
-        return Finding(details["loc"], details["type"], context["rule"], context["fix"])
-    describe = DESCRIPTIONS.get(details["type"], _otherwise)
-    return describe(_Error(details["loc"], details["input"], context, root))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +64,30 @@ class _Error:
         return (self.field.description or "").rstrip(".")
 
 
+def _finding(details: ErrorDetails, root: type[Section]) -> Finding:
+    context = details.get("ctx", {})
+    if "rule" in context:
+        is_secret = details["type"] == NOT_A_REFERENCE
+        return Finding(details["loc"], details["type"], context["rule"], context["fix"], shows_value=not is_secret)
+    describe = DESCRIPTIONS.get(details["type"], _otherwise)
+    return describe(_Error(details["loc"], details["input"], context, root))
+
+
 def _missing(error: _Error) -> Finding:
     return Finding(error.location, "missing", "is missing", f"add '{error.location[-1]}': {_lower(error.description)}")
 
 
 def _unknown_key(error: _Error) -> Finding:
     *parents, key = error.location
-    where = f"section '{parents[-1]}'" if parents and isinstance(parents[-1], str) else "the file"
-    if parents and isinstance(parents[-1], int):
-        where = f"an entry of '{parents[-2]}'"
-    known = fields_of(section_at(error.root, tuple(parents)))
-    return Finding(error.location, "unknown-key", f"is not a key of {where}", near_miss(str(key), known), of_key=True)
+    section = section_at(error.root, tuple(parents))
+    where = "the file"
+    if parents:
+        where = f"an entry of '{parents[-2]}'" if isinstance(parents[-1], int) else f"section '{parents[-1]}'"
+    fix = near_miss(str(key), fields_of(section))
+    elsewhere = [] if fix.startswith("did") else sections_with(error.root, str(key))
+    if elsewhere:
+        fix = f"it belongs in {' or '.join(elsewhere)}"
+    return Finding(error.location, "unknown-key", f"is not a key of {where}", fix, of_key=True)
 
 
 def _unknown_value(error: _Error) -> Finding:
@@ -93,8 +101,10 @@ def _unknown_value(error: _Error) -> Finding:
 
 def _wrong_kind(needed: str) -> "Callable[[_Error], Finding]":
     def describe(error: _Error) -> Finding:
-        rule = f"is {_kind(error.input)} where {needed} is needed"
-        return Finding(error.location, "wrong-kind", rule, _kind_fix(error, needed))
+        rule = f"is {KINDS[type(error.input)]} where {needed} is needed"
+        return Finding(
+            error.location, "wrong-kind", rule, _kind_fix(error, needed), shows_value=error.input is not None
+        )
 
     return describe
 
@@ -104,8 +114,10 @@ def _kind_fix(error: _Error, needed: str) -> str:
         return f"give it a value or remove it: {_lower(error.description)}"
     if needed == "text" and isinstance(error.input, int | float):
         return "put it in quotes"
-    if needed == "a whole number" and isinstance(error.input, str) and error.input.isdecimal():
+    if needed == "a whole number" and isinstance(error.input, str) and re.fullmatch("[0-9]{1,18}", error.input):
         return "write it without quotes and leading zeros"
+    if needed == "a mapping":
+        return f"write its keys below it: {', '.join(fields_of(section_at(error.root, error.location)))}"
     return error.description
 
 
@@ -125,15 +137,11 @@ def _otherwise(error: _Error) -> Finding:
     return Finding(error.location, "not-allowed", "is not allowed here", error.description)
 
 
-def _kind(value: object) -> str:
-    """The kinds of values that `document.read` makes, in words."""
-    return KINDS[type(value)]
-
-
 def _lower(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
+# the kinds of values that `document.read` makes
 KINDS: dict[type, str] = {
     NoneType: "empty",
     bool: "true or false",
@@ -148,7 +156,6 @@ DESCRIPTIONS: dict[str, Callable[[_Error], Finding]] = {
     "extra_forbidden": _unknown_key,
     "enum": _unknown_value,
     "model_type": _wrong_kind("a mapping"),
-    "model_attributes_type": _wrong_kind("a mapping"),
     "tuple_type": _wrong_kind("a list"),
     "string_type": _wrong_kind("text"),
     "path_type": _wrong_kind("text"),
