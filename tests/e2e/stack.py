@@ -8,7 +8,7 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -44,7 +44,7 @@ class Stack:
         self.worker_key = create_key(self.config, name="worker", role="worker")[1]
         self.http = self.exits.enter_context(httpx.Client(base_url=self.url, params={"api_key": self.client_key}))
 
-    def __enter__(self) -> Stack:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -10,6 +10,7 @@ import typer
 from visionfleet.config import ConfigError, DeploymentConfig, load
 
 DEFAULT_FILE = Path("visionfleet.yaml")
+FAILED = 1
 BAD_INPUT = 2
 
 FileOption = Annotated[Path, typer.Option("--file", "-f", help="The deployment file.", show_default=True)]

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FileOption, load_or_exit
+from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, FileOption, load_or_exit
 
 app = typer.Typer(help="The hub: workflows, models and batch processing for every deployment.", no_args_is_help=True)
 keys = typer.Typer(help="API keys of the file's workspace.", no_args_is_help=True)
@@ -18,9 +18,14 @@ app.add_typer(keys, name="keys")
 def serve(file: FileOption = DEFAULT_FILE) -> None:
     """Serve the hub until it is stopped."""
     config = load_or_exit(file)
-    from visionfleet.hub.serve import serve as serve_hub  # noqa: PLC0415 - the web server is slow to import
+    from visionfleet.hub.context import HubUnavailable  # noqa: PLC0415 - the web server is slow to import
+    from visionfleet.hub.serve import serve as serve_hub  # noqa: PLC0415
 
-    serve_hub(config)
+    try:
+        serve_hub(config)
+    except HubUnavailable as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILED) from error
 
 
 @keys.command()

@@ -6,17 +6,15 @@ import asyncio
 import os
 import re
 import socket
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, load_or_exit
+from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, load_or_exit
 
 KEY_VARIABLE = "VISIONFLEET_WORKER_KEY"
-FAILED = 1
 
 app = typer.Typer(help="Batch workers: they run the hub's tasks on an inference server.", no_args_is_help=True)
 
@@ -52,10 +50,10 @@ def run(  # noqa: PLR0913 - one for each option
     The worker's key comes from the environment variable VISIONFLEET_WORKER_KEY.
     """
     # HTTP clients are slow to import
+    from visionfleet.logs import log_to_stderr  # noqa: PLC0415
     from visionfleet.protocol import MachineType  # noqa: PLC0415
     from visionfleet.worker.errors import WorkerError  # noqa: PLC0415
-    from visionfleet.worker.run import WorkerSettings, run_worker  # noqa: PLC0415
-    from visionfleet.worker.task import Pace  # noqa: PLC0415
+    from visionfleet.worker.run import Pace, WorkerSettings, run_worker  # noqa: PLC0415
 
     defaults = _from_file(file or DEFAULT_FILE, machine_type) if file or not (hub and inference) else _Defaults()
     settings = WorkerSettings(
@@ -68,7 +66,7 @@ def run(  # noqa: PLR0913 - one for each option
         pace=Pace(request_images or defaults.request_images, requests_in_flight or defaults.requests_in_flight),
         request_seconds=request_seconds,
     )
-    _log_to_stderr()
+    log_to_stderr()
     try:
         asyncio.run(run_worker(settings))
     except WorkerError as error:
@@ -111,17 +109,3 @@ def _key() -> str:
 def _default_name() -> str:
     host = re.sub(r"[^A-Za-z0-9.-]|^[.-]", "-", socket.gethostname())[:100]
     return f"worker-{host}-{os.getpid()}"
-
-
-def _log_to_stderr() -> None:
-    import structlog  # noqa: PLC0415
-
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"]),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )

@@ -8,15 +8,21 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from visionfleet.config import DeploymentConfig
+from sqlalchemy.exc import SQLAlchemyError
+
+from visionfleet.config import DeploymentConfig, SecretUnavailable
 from visionfleet.config.hub import Hub as HubSection
 from visionfleet.hub.registry import Registry
 from visionfleet.hub.signing import Signer
-from visionfleet.hub.storage import Storage
+from visionfleet.hub.storage import Storage, StorageError
 from visionfleet.hub.store import Store
 
 SIGNING_KEY_FILE = "signing.key"
 SIGNING_KEY_BYTES = 32
+
+
+class HubUnavailable(Exception):
+    """The hub cannot start with what it finds: its state folder, its database, its storage or its signing key."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,14 @@ class Hub:
 
     @classmethod
     def open(cls, config: DeploymentConfig) -> Hub:
-        """Open all that the file names; makes what is missing. Close it with `close`."""
+        """Open all that the file names; makes what is missing. Close it with `close`. Raises HubUnavailable."""
+        try:
+            return cls._open(config)
+        except (OSError, SQLAlchemyError, SecretUnavailable, StorageError, ValueError) as error:
+            raise HubUnavailable(f"the hub cannot start: {error}") from error
+
+    @classmethod
+    def _open(cls, config: DeploymentConfig) -> Hub:
         signer = Signer(_signing_key(config.hub))
         return cls(
             config=config,

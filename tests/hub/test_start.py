@@ -1,0 +1,62 @@
+"""A hub that cannot start says why."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.hub.support import write_config
+from visionfleet.cli import app
+from visionfleet.hub.context import Hub, HubUnavailable
+
+
+def test_a_signing_key_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
+    config = write_config(tmp_path)
+    Hub.open(config).close()
+    path = config.hub.state / "signing.key"
+    key = path.read_text()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    Hub.open(config).close()
+    assert path.read_text() == key
+
+
+@pytest.mark.parametrize(("value", "said"), [(None, "SIGNING_KEY"), ("short", "32 bytes")])
+def test_a_signing_key_that_is_missing_or_short_is_told_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None, said: str
+) -> None:
+    write_config(tmp_path, hub={"signing_key": "env:SIGNING_KEY"})
+    monkeypatch.delenv("SIGNING_KEY", raising=False)
+    if value:
+        monkeypatch.setenv("SIGNING_KEY", value)
+    result = CliRunner().invoke(app, ["hub", "serve", "--file", str(tmp_path / "visionfleet.yaml")])
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_state_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("")
+    config = write_config(tmp_path)
+    with pytest.raises(HubUnavailable, match="state"):
+        Hub.open(config)
+
+
+def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
+    write_config(tmp_path)
+    file = ["--file", str(tmp_path / "visionfleet.yaml")]
+    run = CliRunner().invoke
+    made = run(app, ["hub", "keys", "create", "--name", "ci", *file])
+    key = made.stdout.strip()
+    key_id = made.stderr.split()[1]
+    assert key.startswith("vf_")
+    listed = run(app, ["hub", "keys", "list", *file]).output
+    assert key_id in listed
+    assert key not in listed
+    assert run(app, ["hub", "keys", "revoke", key_id, *file]).exit_code == 0
+    assert "revoked" in run(app, ["hub", "keys", "list", *file]).output
+    unknown = run(app, ["hub", "keys", "revoke", "nothing", *file])
+    assert unknown.exit_code == 2
+    assert "keys list" in unknown.output
