@@ -50,7 +50,7 @@ NOT_FOUND = "Requested Roboflow resource not found. Make sure that workspace, pr
 CLASSES = ("red", "green", "blue")
 
 
-class Refusal(Exception):  # noqa: N818 - named by what it is
+class Refusal(Exception):
     """An answer other than 200."""
 
     def __init__(self, status: int, message: str, **more: Any) -> None:
@@ -265,7 +265,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A stub of the inference server, for tests.")
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds an image takes")
-    parser.add_argument("--platform", default=os.environ.get("API_BASE_URL"), help="where workflows are fetched")
+    parser.add_argument(
+        "--platform", default=os.environ.get("API_BASE_URL") or None, help="where workflows are fetched"
+    )
     parser.add_argument("--fail-on", nargs="*", default=(), help="first digits of the SHA-256 of images that get a 500")
     options = parser.parse_args()
     handler = type("BoundHandler", (Handler,), {"state": State(options)})

@@ -98,9 +98,9 @@ def _from_file(file: Path, machine_type: str) -> _Defaults:
 
 
 def _key() -> str:
-    key = os.environ.get(KEY_VARIABLE, "")
-    if key.isascii() and key.isprintable() and key.strip():
-        return key.strip()
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    if key and key.isascii() and key.isprintable():
+        return key
     problem = "is not set" if not key else "is not a key"
     typer.echo(f"{KEY_VARIABLE} {problem}; `visionfleet hub keys create --role worker` makes one", err=True)
     raise typer.Exit(BAD_INPUT)

@@ -8,15 +8,15 @@ class WorkerError(Exception):
         super().__init__(message or self.__doc__)
 
 
-class LeaseLost(WorkerError):  # noqa: N818 - named by what happened
+class LeaseLost(WorkerError):
     """The task belongs to another worker now, or its job has ended: nothing more may be written for it."""
 
 
-class HubUnavailable(WorkerError):  # noqa: N818 - named by what happened
+class HubUnavailable(WorkerError):
     """The hub did not answer in time."""
 
 
-class HubRefused(WorkerError):  # noqa: N818 - named by what happened
+class HubRefused(WorkerError):
     """The hub refused a request; `status` and `code` say which rule it broke."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
@@ -25,7 +25,7 @@ class HubRefused(WorkerError):  # noqa: N818 - named by what happened
         self.code = code
 
 
-class TaskFailed(WorkerError):  # noqa: N818 - named by what happened
+class TaskFailed(WorkerError):
     """The task cannot be finished; `retryable` where a later attempt, or another worker, may do better."""
 
     def __init__(self, code: str, message: str, *, retryable: bool) -> None:
@@ -34,7 +34,7 @@ class TaskFailed(WorkerError):  # noqa: N818 - named by what happened
         self.retryable = retryable
 
 
-class ImageFailed(WorkerError):  # noqa: N818 - named by what happened
+class ImageFailed(WorkerError):
     """An image has no result and never will; the others go on."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -46,7 +46,7 @@ class RequestRejected(ImageFailed):
     """The inference server refused a request: one of its images, or each, is the cause."""
 
 
-class InferenceUnavailable(WorkerError):  # noqa: N818 - named by what happened
+class InferenceUnavailable(WorkerError):
     """The inference server cannot take the request now; a later try may succeed."""
 
 

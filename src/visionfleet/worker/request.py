@@ -22,7 +22,6 @@ from visionfleet.worker.inference import InferenceServer, Outputs
 from visionfleet.worker.outputs import FileData, Saving, split_outputs
 from visionfleet.worker.together import together
 
-UPLOADS_IN_FLIGHT = 8
 BACK_AGAIN_SECONDS = 30.0  # for an inference server that broke a connection to be ready again
 
 _Answer: TypeAlias = Outputs | ImageFailed
@@ -38,15 +37,22 @@ class _Result(NamedTuple):
     files: tuple[FileData, ...] = ()
 
 
-class Requests:
-    """Runs requests for one lease, `in_flight` of them at once with the inference server."""
+class Slots(asyncio.Semaphore):
+    """Holds the number of requests that are with the inference server at once to `size`."""
 
-    def __init__(self, lease: Lease, hub: Hub, inference: InferenceServer, in_flight: int) -> None:
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
+
+
+class Requests:
+    """Runs requests for one lease."""
+
+    def __init__(self, lease: Lease, hub: Hub, inference: InferenceServer, slots: Slots) -> None:
         self._lease = lease
         self._hub = hub
         self._inference = inference
-        self._slots = asyncio.Semaphore(in_flight)
-        self._uploads = asyncio.Semaphore(UPLOADS_IN_FLIGHT)
+        self._slots = slots
         only = None if lease.image_outputs is None else frozenset(lease.image_outputs)
         self._saving = Saving(lease.save_images, only)
 
@@ -100,11 +106,7 @@ class Requests:
         by_name = {f"{item.file.part}/{item.file.name}": item for item in files}
         for names in _slices(list(by_name), MAX_ITEMS):
             urls = await self._hub.sign_uploads(self._lease, names)
-            await together(self._put(urls[name], by_name[name]) for name in names)
-
-    async def _put(self, url: str, file: FileData) -> None:
-        async with self._uploads:
-            await self._hub.upload(url, file)
+            await together(self._hub.upload(urls[name], by_name[name]) for name in names)
 
 
 def _failed(image: LeaseImage, error: ImageFailed) -> _Result:

@@ -14,16 +14,29 @@ from visionfleet.protocol import Lease, LeaseRequest, MachineType
 from visionfleet.worker.errors import HubUnavailable, WorkerError
 from visionfleet.worker.hub import Hub
 from visionfleet.worker.inference import InferenceServer
-from visionfleet.worker.task import LeasedTask, Pace
+from visionfleet.worker.request import Slots
+from visionfleet.worker.task import Ending, LeasedTask
 
 STOP_SECONDS = 1.0  # for a call to the hub that is under way when the worker is told to stop
 POLL_SECONDS = 1.0  # between two questions for a task while there is none
 READY_SECONDS = 600.0  # for the inference server: a first start may load large models
 CONNECTIONS = 16
+TASKS_AT_ONCE = 2
 
 T = TypeVar("T")
 
 _log = structlog.get_logger("visionfleet.worker")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many images go in a request, and how many requests are with the inference server at once.
+
+    A job's `workers_per_machine`, where it gives one, takes the place of `requests_in_flight` for its tasks.
+    """
+
+    request_images: int = 8
+    requests_in_flight: int = 4
 
 
 @dataclass(frozen=True)
@@ -60,27 +73,53 @@ async def run_worker(settings: WorkerSettings) -> None:
 
 
 class Worker:
-    """Leases and works on one task after the other."""
+    """Leases tasks and works on them.
+
+    The next task is leased when the last request of the one before has begun, so that the inference server does not
+    run dry at each task's end: `TASKS_AT_ONCE` overlap.
+    """
 
     def __init__(self, settings: WorkerSettings, hub: Hub, inference: InferenceServer) -> None:
         self._settings = settings
         self._hub = hub
         self._inference = inference
+        self._slots: dict[int, Slots] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; see `run_worker`."""
         _log.info("worker_started", name=self._settings.name, machine_type=self._settings.machine_type.value)
+        running: set[asyncio.Task[Ending]] = set()
+        try:
+            await self._run(stop, running)
+        finally:
+            await asyncio.gather(*running)
+        _log.info("worker_stopped", name=self._settings.name)
+
+    async def _run(self, stop: asyncio.Event, running: set[asyncio.Task[Ending]]) -> None:
         while not stop.is_set():
             # before every lease: with its inference server gone, a worker would use up the attempts of all tasks
             await _until(stop, self._wait_ready())
             lease = None if stop.is_set() else await _until(stop, self._lease())
             if lease is not None:
-                await LeasedTask(lease, self._hub, self._inference, self._settings.pace).run(stop)
+                await self._begin(lease, stop, running)
+            elif running:
+                await asyncio.wait(running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             elif self._settings.once:
-                break
+                return
             else:
                 await _sleep(POLL_SECONDS, stop)
-        _log.info("worker_stopped", name=self._settings.name)
+
+    async def _begin(self, lease: Lease, stop: asyncio.Event, running: set[asyncio.Task[Ending]]) -> None:
+        """Start on a task; returns when there is room for the next."""
+        size = lease.workers_per_machine or self._settings.pace.requests_in_flight
+        slots = self._slots.setdefault(size, Slots(size))
+        task = LeasedTask(lease, self._hub, self._inference, slots, self._settings.pace.request_images)
+        work = asyncio.create_task(task.run(stop))
+        running.add(work)
+        work.add_done_callback(running.discard)
+        await task.all_begun.wait()
+        if len(running) >= TASKS_AT_ONCE:
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
 
     async def _wait_ready(self) -> None:
         if not await self._inference.wait_ready(READY_SECONDS):

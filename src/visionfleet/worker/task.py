@@ -1,8 +1,8 @@
 """One leased task, from its lease to its end.
 
 A request's images are committed as soon as its answer is in, so a worker that dies loses only what was in flight.
-`requests_in_flight` requests are with the inference server at once; the images of `PREFETCHED_REQUESTS` more are
-downloaded, or their outputs uploaded, meanwhile. No more images than those are in memory.
+While some requests are with the inference server, the images of `PREFETCHED_REQUESTS` more are downloaded, or their
+outputs uploaded. No more images than those are in memory.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from enum import StrEnum
 
 import structlog
@@ -20,7 +19,7 @@ from visionfleet.protocol import Lease, LeaseImage, LogEntry
 from visionfleet.worker.errors import HubUnavailable, InferenceUnavailable, LeaseLost, TaskFailed, WorkerError
 from visionfleet.worker.hub import Hub
 from visionfleet.worker.inference import InferenceServer
-from visionfleet.worker.request import Requests
+from visionfleet.worker.request import Requests, Slots
 from visionfleet.worker.together import together
 
 PREFETCHED_REQUESTS = 2
@@ -29,14 +28,6 @@ HEARTBEATS_A_LEASE = 3  # two may get lost
 HEARTBEAT_RETRY_SECONDS = 2.0
 
 _log = structlog.get_logger("visionfleet.worker")
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How many images go in a request, and how many requests are with the inference server at once."""
-
-    request_images: int = 8
-    requests_in_flight: int = 4
 
 
 class Ending(StrEnum):
@@ -49,16 +40,15 @@ class Ending(StrEnum):
 
 
 class LeasedTask:
-    """The work on one lease; a job's `workers_per_machine`, where it gives one, takes the place of the pace's
-    `requests_in_flight`."""
+    """The work on one lease, `request_images` images in a request and as many requests at once as `slots` lets."""
 
-    def __init__(self, lease: Lease, hub: Hub, inference: InferenceServer, pace: Pace) -> None:
-        in_flight = lease.workers_per_machine or pace.requests_in_flight
+    def __init__(self, lease: Lease, hub: Hub, inference: InferenceServer, slots: Slots, request_images: int) -> None:
+        self.all_begun = asyncio.Event()  # no image waits any more: there is room for the next task's
         self._lease = lease
         self._hub = hub
-        self._requests = Requests(lease, hub, inference, in_flight)
-        self._runners = in_flight + PREFETCHED_REQUESTS
-        self._waiting = _split(lease.images, pace.request_images)
+        self._requests = Requests(lease, hub, inference, slots)
+        self._runners = slots.size + PREFETCHED_REQUESTS
+        self._waiting = _split(lease.images, request_images)
         self._without_result = len(lease.images)
         self._failures = lease.failures
         self._started = time.monotonic()
@@ -74,6 +64,7 @@ class LeasedTask:
             ending = Ending.LOST
         except Exception as error:  # noqa: BLE001 - whatever it is, the hub must hear of it
             ending = await self._give_up(_failure(error))
+        self.all_begun.set()
         self._log.info("task_ended", ending=ending.value, seconds=self._seconds(), failures=self._failures)
         return ending
 
@@ -117,6 +108,8 @@ class LeasedTask:
     async def _run_requests(self, stop: asyncio.Event) -> None:
         while self._waiting and not stop.is_set():
             images = self._waiting.popleft()
+            if not self._waiting:
+                self.all_begun.set()
             standing = await self._requests.run(images)
             self._without_result -= len(images)
             self._failures = standing.failures
@@ -191,7 +184,8 @@ def _failure(error: Exception) -> TaskFailed:
     if isinstance(error, InferenceUnavailable):
         return TaskFailed("inference_unavailable", str(error), retryable=True)
     if isinstance(error, WorkerError):
-        return TaskFailed("hub_unavailable", str(error), retryable=True)
+        code = "hub_unavailable" if isinstance(error, HubUnavailable) else "hub_refused"
+        return TaskFailed(code, str(error), retryable=True)
     _log.error("worker_error", exc_info=error)
     return TaskFailed(
         "worker_error", f"the worker met an error of its own: {type(error).__name__}: {error}", retryable=True
