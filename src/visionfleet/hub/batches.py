@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -16,6 +16,7 @@ from visionfleet.hub.errors import HubError, not_found
 from visionfleet.hub.ids import check_batch_id, check_display_name, check_file_name, iso
 from visionfleet.hub.ingest import BadImage, check_image
 from visionfleet.hub.pages import Page, answer, fetch
+from visionfleet.hub.storage import StorageError
 from visionfleet.hub.store.tables import Batch, BatchType, ContentType, File, Part, Shard, StatusType, Task, TaskKind
 
 SECONDS_A_DAY = 86_400
@@ -110,7 +111,11 @@ def upload_image(
         size=len(data),
         digest=hashlib.sha256(data).hexdigest(),
     )
-    hub.storage.put(file.object_key, data)
+    try:
+        hub.storage.put(file.object_key, data)
+    except StorageError:
+        _forget_empty(hub, batch)
+        raise
     try:
         with hub.store.write() as session:
             session.add(file)
@@ -217,6 +222,13 @@ def batch_view(batch: Batch) -> dict[str, Any]:
         "createdDate": iso(batch.created_at),
         "expiryDate": iso(batch.expires_at),
     }
+
+
+def _forget_empty(hub: Hub, batch: Batch) -> None:
+    """Take a batch back whose first upload failed: a listing shows nothing that never came to be."""
+    held = exists().where(File.batch_row == batch.row) | exists().where(Shard.batch_row == batch.row)
+    with hub.store.write() as session:
+        session.execute(delete(Batch).where(Batch.row == batch.row, ~held))
 
 
 def _same_file(hub: Hub, file: File, cause: IntegrityError) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from visionfleet.hub.errors import HubError
@@ -23,6 +24,7 @@ def install_fault_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HubError, _hub_error)
     app.add_exception_handler(StorageError, _storage_error)
     app.add_exception_handler(InvalidSignature, _signature_error)
+    app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
@@ -47,6 +49,14 @@ async def _storage_error(_request: Request, error: Exception) -> JSONResponse:
 
 async def _signature_error(_request: Request, error: Exception) -> JSONResponse:
     return _answer(HubError(403, InvalidSignature.code, str(error)))
+
+
+async def _database_error(_request: Request, error: Exception) -> JSONResponse:
+    log.error("database_error", reason=str(error))
+    if "disk is full" in str(error):
+        return _answer(HubError(507, StorageFull.code, "the disk of the hub's database is full: nothing was written"))
+    # the command line tries a 503 again
+    return _answer(HubError(503, "database_unavailable", "the database did not answer; try again"))
 
 
 async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
