@@ -79,6 +79,8 @@ def stop(processes: Iterable[Process], grace: float = STOP_SECONDS) -> None:
     while time.monotonic() < deadline and any(process.is_running for process in processes):
         time.sleep(POLL_SECONDS)
     for process in processes:
+        if process.is_running:
+            _signal(process.pid, signal.SIGKILL)
         for member in psutil.process_iter():
             if _belongs(member, process):
                 _signal(member.pid, signal.SIGKILL)
@@ -136,8 +138,10 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _reap(process: Process) -> None:
-    """Leaves no zombie, where this command is the parent."""
+    """Waits for its end, and leaves no zombie where this command is the parent."""
+    while process.is_running:
+        time.sleep(POLL_SECONDS)
     try:
-        os.waitpid(process.pid, 0)
+        os.waitpid(process.pid, os.WNOHANG)  # a pid that another child has got since is not waited for
     except ChildProcessError:
         return

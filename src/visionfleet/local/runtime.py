@@ -81,7 +81,16 @@ def _install(runtime: Runtime, version: str, report: Report) -> None:
             [uv, "pip", "sync", "--python", str(runtime.python), "--require-hashes", str(_lock(version))],
         ),
         # imports all that the server imports, and so compiles it for the first start
-        ("check", [str(runtime.python), "-c", "import inference.core.interfaces.http.http_api, inference_cli.main"]),
+        (
+            "check",
+            [
+                str(runtime.python),
+                "-W",
+                "ignore",
+                "-c",
+                "import inference.core.interfaces.http.http_api, inference_cli.main",
+            ],
+        ),
     )
     log = runtime.folder.with_name(f"{runtime.folder.name}.log")
     started = time.monotonic()

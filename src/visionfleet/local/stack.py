@@ -55,7 +55,7 @@ class Stack:
         self._folder.mkdir(parents=True, exist_ok=True)
         with hold(self._folder / "local.lock", _busy):
             state = State.read(self._folder)
-            if state is not None and all(process.is_running for process in state.processes):
+            if state is not None and state.is_running:
                 return state, False
             if state is not None:
                 self._report("the last stack did not end well: cleaning up after it")
@@ -134,6 +134,8 @@ class Stack:
         self._report(f"{process.name}: ready after {time.monotonic() - started:.1f} s")
 
     def _end(self, state: State) -> None:
+        if state.processes:
+            self._report(f"stopping {', '.join(process.name for process in state.processes)}")
         workers = [process for process in state.processes if process.name.startswith("worker-")]
         stop(workers)  # before the hub, to which they give their tasks back
         stop(process for process in state.processes if process not in workers)

@@ -21,6 +21,11 @@ class State(BaseModel):
     key_ids: list[str] = []
     processes: list[Process] = []
 
+    @property
+    def is_running(self) -> bool:
+        """Whether all of it runs."""
+        return all(process.is_running for process in self.processes)
+
     @classmethod
     def read(cls, folder: Path) -> Self | None:
         """The state kept in the folder, None where nothing was started. Raises LocalError for a file that is broken."""
