@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 KEY = "vf_secret"
 JPEG = b"\xff\xd8\xff\xe0 a picture"
-QUICK = Patience(total=0.2, first=0.001, longest=0.005)
+QUICK = Patience(total=0.1, first=0.001, longest=0.005)
 
 Answer = httpx.Response | Exception
 

@@ -103,8 +103,8 @@ def test_a_refused_key_ends_the_worker() -> None:
 
 def test_a_worker_waits_for_a_hub_that_is_away() -> None:
     hub = FakeHub(IMAGES)
-    hub.answers["lease"].extend(httpx.ConnectError("no") for _ in range(60))
-    work(hub, FakeServer(), once=False, stop_after=0.8)
+    hub.answers["lease"].extend(httpx.ConnectError("no") for _ in range(40))
+    work(hub, FakeServer(), once=False, stop_after=0.6)
     assert hub.ending == "complete"
 
 

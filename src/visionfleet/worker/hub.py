@@ -30,8 +30,8 @@ from visionfleet.worker.patience import HUB_PATIENCE, Patience
 
 A = TypeVar("A", bound=BaseModel)
 
-# Downloads and uploads at once. More only stand in line in the connection pool, which goes through all of them at each
-# request: 48 at once cost the worker three times the CPU.
+# Downloads and uploads at once. More only stand in line in the connection pool, which looks through the whole line at
+# each request: 512 images took the worker 1.8 s of CPU with 48 at once, 1.5 s with 8.
 TRANSFERS_IN_FLIGHT = 8
 
 _GONE = {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}

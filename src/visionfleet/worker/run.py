@@ -76,7 +76,7 @@ class Worker:
     """Leases tasks and works on them.
 
     The next task is leased when the last request of the one before has begun, so that the inference server does not
-    run dry at each task's end: `TASKS_AT_ONCE` overlap.
+    run dry at each task's end: at most `TASKS_AT_ONCE` overlap. They share the requests in flight.
     """
 
     def __init__(self, settings: WorkerSettings, hub: Hub, inference: InferenceServer) -> None:
@@ -155,7 +155,7 @@ async def _clients(settings: WorkerSettings) -> AsyncGenerator[tuple[Hub, Infere
 
 
 async def _until(stop: asyncio.Event, coroutine: Coroutine[Any, Any, T]) -> T | None:
-    """The coroutine's result; None where `stop` came first and `STOP_SECONDS` did not let it end."""
+    """The coroutine's result; None where it has not ended `STOP_SECONDS` after `stop`."""
     work = asyncio.create_task(coroutine)
     stopped = asyncio.create_task(stop.wait())
     try:

@@ -2,7 +2,7 @@
 
 A request's images are committed as soon as its answer is in, so a worker that dies loses only what was in flight.
 While some requests are with the inference server, the images of `PREFETCHED_REQUESTS` more are downloaded, or their
-outputs uploaded. No more images than those are in memory.
+outputs uploaded. No more of a task's images than those are in memory.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class LeasedTask:
         keep = asyncio.create_task(self._keep_lease())
         try:
             await asyncio.wait({work, keep}, return_when=asyncio.FIRST_COMPLETED)
-            return keep.result() if keep.done() else work.result()
+            return work.result() if work.done() else keep.result()
         finally:
             work.cancel()
             keep.cancel()
@@ -131,7 +131,7 @@ class LeasedTask:
     def _check_failures(self) -> None:
         allowed = self._lease.failures_allowed
         if self._failures > allowed:
-            message = f"{self._failures} images failed, {allowed} may; the failures part of the output batch says why"
+            message = f"{self._failures} images failed, {allowed} may; the job's logs say why each did"
             raise TaskFailed("too_many_failures", message, retryable=False)
 
     async def _give_up(self, failure: TaskFailed) -> Ending:
