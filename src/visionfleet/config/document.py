@@ -1,8 +1,8 @@
 """YAML into plain data: a strict subset of it, with the place of every value.
 
 One document of mappings, lists and scalars is read. Anchors, aliases, tags, merge keys and keys that stand twice are
-refused: each makes a file mean something else than it seems to. Scalars follow YAML 1.2, so `on`, `yes`, `1_000` and
-dates are text, as they are for an editor's schema check.
+refused: each makes a file mean something else than it seems to. Scalars follow YAML 1.2, so `on`, `yes` and dates are
+text, as they are for an editor's schema check.
 
 `read` is one pass over the C parser's events. Places cost about as much again, so `find_places` finds them in a pass of
 its own, made only when there is something to report.
@@ -38,9 +38,9 @@ _CONSTANTS: dict[str, object] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _NUMBER_STARTS = frozenset("0123456789+-.")
-# a leading zero is octal to one YAML and decimal to the next, so it stays text; so does a number too long to be meant
+# numbers are what YAML 1.1 and 1.2 agree on: 012, 1e3 and 1_000 stay text, and so does a number too long to be meant
 _WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})")
-_FRACTION = re.compile(r"[-+]?(\.[0-9]{1,40}|[0-9]{1,40}(\.[0-9]{0,40}([eE][-+]?[0-9]{1,3})?|[eE][-+]?[0-9]{1,3}))")
+_FRACTION = re.compile(r"([-+]?[0-9]{1,40}\.[0-9]{0,40}|\.[0-9]{1,40})([eE][-+][0-9]{1,3})?")
 # all but what YAML 1.2 allows (section 5.1), less the three that end a line in YAML 1.1 only, and byte order marks
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
 _ALIAS_FIX = "write the value out: anchors and aliases are refused, as they make a small file a huge one"
@@ -196,7 +196,7 @@ class _Reader:
         """A key is text, whatever it would be as a value: `on: 1` has the key "on"."""
         if not isinstance(event, ScalarEvent):
             self._path[-1] = "?"
-            self._add(event, None, "yaml-key", "is not text", "use plain words as keys")
+            self._add(event, None, "yaml-key", "is a key that is not text", "use plain words as keys")
             self._value(event, event)
             self.unknown.add(tuple(self._path[:-1]))
             return "?"
@@ -204,7 +204,13 @@ class _Reader:
             self._check_properties(event)
         if event.value == "<<" and not event.style:
             self._path[-1] = "<<"
-            self._add(event, None, "yaml-merge", "is a merge key", f"{_ALIAS_FIX}; merges are refused with them")
+            self._add(
+                event,
+                None,
+                "yaml-merge",
+                "is a merge key",
+                "write the keys out: merges, anchors and aliases are refused",
+            )
             self.unknown.add(tuple(self._path[:-1]))
         return event.value
 
@@ -212,7 +218,8 @@ class _Reader:
         if event.anchor is not None:
             self._add(event, f"&{event.anchor}", "yaml-anchor", "is an anchor", _ALIAS_FIX)
         if event.tag is not None:
-            self._add(event, event.tag, "yaml-tag", "is a tag", "remove it: the kind of a value follows from its key")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self._add(event, tag, "yaml-tag", "is a tag", "remove it: the kind of a value follows from its key")
             self.unknown.add(tuple(self._path))
 
     def _add_duplicate(self, event: Event, key: str) -> None:
@@ -239,7 +246,7 @@ def line_and_column(text: str, index: int) -> tuple[int, int]:
 
 
 def _plain(text: str) -> object:
-    """The value of a scalar without quotes, by YAML 1.2's core rules (section 10.3.2)."""
+    """The value of a scalar without quotes (YAML 1.2, section 10.3.2)."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if text[0] not in _NUMBER_STARTS:

@@ -15,7 +15,7 @@ __all__ = ["Database", "Hub"]
 
 LOOPBACK = "127.0.0.1"
 PORT = 9500
-_WILDCARDS = {"0.0.0.0", "::"}  # noqa: S104 - recognised, not bound
+_WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound
 
 
 class Database(StrEnum):

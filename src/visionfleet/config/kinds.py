@@ -57,9 +57,11 @@ REPOSITORY = TextRule(
     "leave registry and tag out, as in 'roboflow/roboflow-inference-server-cpu'; 'registry' and 'version' hold them",
 )
 REGISTRY = TextRule(
-    r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
+    # a host without a dot or a port would be read as a repository on the default registry
+    r"^([a-z0-9]+(-+[a-z0-9]+)*(\.[a-z0-9]+(-+[a-z0-9]+)*)+|[a-z0-9]+(-+[a-z0-9]+)*:[0-9]{1,5})(:[0-9]{1,5})?"
+    r"(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$",
     "is not a registry",
-    "write host[:port][/prefix] without a scheme, as in 'registry.acme.example/mirror'",
+    "write host[:port][/prefix] without a scheme, as in 'registry.acme.example/mirror' or 'registry:5000'",
 )
 DIGEST = TextRule(r"^sha256:[0-9a-f]{64}$", "is not an image digest", "write 'sha256:' and 64 hexadecimal digits")
 URL = TextRule(

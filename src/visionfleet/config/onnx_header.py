@@ -28,7 +28,7 @@ _FIXED_BYTES = {1: 8, 5: 4}
 Shape = tuple[int | None, ...]
 
 
-class BadOnnx(Exception):  # noqa: N818 - it reads as what happened
+class BadOnnx(Exception):
     """The file is not an ONNX model; the message says in what way."""
 
 

@@ -27,14 +27,17 @@ KEYPOINTS = "keypoints_metadata.json"
 
 
 def file_problems(folder: Path, names: tuple[str, ...]) -> Iterator[Problem]:
-    """The files `names` that are not in the folder, or that a link takes out of it."""
+    """The files `names` that are not in the folder itself, or that a link takes out of it."""
     if not folder.is_dir():
         rule = "is not a folder" if folder.exists() else "does not exist"
         yield _problem(folder, "package-missing", rule, f"a package is a folder that holds {', '.join(names)}")
         return
     for name in names:
         path = folder / name
-        if not path.is_file():
+        if path.parent != folder:
+            fix = f"save the model with its tensors in a file beside {WEIGHTS}"
+            yield _problem(path, "package-file-elsewhere", f"is not beside {WEIGHTS}, which needs it", fix)
+        elif not path.is_file():
             rule = "is not a file" if path.exists() else "does not exist"
             yield _problem(path, "package-file-missing", rule, f"a package holds {', '.join(names)}")
         elif not path.resolve().is_relative_to(folder.resolve()):

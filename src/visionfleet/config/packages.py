@@ -98,8 +98,9 @@ def _inspect(model: Model) -> _Contents:
     if settings is not None:
         problems += checks.settings_problems(folder / SETTINGS, settings, model)
     if header is not None:
-        names += tuple(sorted(header.external_files))
-        problems += checks.file_problems(folder, tuple(header.external_files))
+        external = tuple(sorted(header.external_files.difference(names)))
+        names += external
+        problems += checks.file_problems(folder, external)
         problems += checks.header_problems(folder / WEIGHTS, header, settings)
     if header is not None and class_names is not None:
         problems += checks.class_count_problems(folder / CLASS_NAMES, len(class_names), header, settings, model)

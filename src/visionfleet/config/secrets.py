@@ -18,7 +18,7 @@ PATTERN = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
 _FIX = "write 'env:NAME' for an environment variable or 'file:PATH' for a file; a secret itself never stands here"
 
 
-class SecretUnavailable(Exception):  # noqa: N818 - it reads as what happened
+class SecretUnavailable(Exception):
     """A secret that the file refers to is not there; the message names the reference, never a secret."""
 
 

@@ -61,7 +61,9 @@ class _Error:
 
     @property
     def description(self) -> str:
-        return (self.field.description or "").rstrip(".")
+        """The field's description as the end of a sentence."""
+        text = (self.field.description or "").rstrip(".")
+        return text[:1].lower() + text[1:]
 
 
 def _finding(details: ErrorDetails, root: type[Section]) -> Finding:
@@ -74,7 +76,7 @@ def _finding(details: ErrorDetails, root: type[Section]) -> Finding:
 
 
 def _missing(error: _Error) -> Finding:
-    return Finding(error.location, "missing", "is missing", f"add '{error.location[-1]}': {_lower(error.description)}")
+    return Finding(error.location, "missing", "is missing", f"add '{error.location[-1]}': {error.description}")
 
 
 def _unknown_key(error: _Error) -> Finding:
@@ -110,15 +112,17 @@ def _wrong_kind(needed: str) -> "Callable[[_Error], Finding]":
 
 
 def _kind_fix(error: _Error, needed: str) -> str:
+    if needed == "a mapping":
+        return f"write its keys below it ({', '.join(fields_of(section_at(error.root, error.location)))}), or remove it"
     if error.input is None:
-        return f"give it a value or remove it: {_lower(error.description)}"
-    if needed == "text" and isinstance(error.input, int | float):
+        return f"give it a value or remove it: {error.description}"
+    if needed == "text" and isinstance(error.input, float):
+        return "put it in quotes: without them 1.10 is the number 1.1"
+    if needed == "text" and isinstance(error.input, int):
         return "put it in quotes"
     if needed == "a whole number" and isinstance(error.input, str) and re.fullmatch("[0-9]{1,18}", error.input):
         return "write it without quotes and leading zeros"
-    if needed == "a mapping":
-        return f"write its keys below it: {', '.join(fields_of(section_at(error.root, error.location)))}"
-    return error.description
+    return f"write {needed}: {error.description}"
 
 
 def _bad_text(error: _Error) -> Finding:
@@ -135,10 +139,6 @@ def _out_of_range(error: _Error) -> Finding:
 def _otherwise(error: _Error) -> Finding:
     """No model raises such an error today; if one does tomorrow, its reader still gets our words."""
     return Finding(error.location, "not-allowed", "is not allowed here", error.description)
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
 
 
 # the kinds of values that `document.read` makes

@@ -1,0 +1,22 @@
+from visionfleet.config.deployment import DeploymentConfig
+from visionfleet.config.fields import fields_of
+from visionfleet.config.reference import reference_page
+
+
+def test_every_key_stands_in_a_table() -> None:
+    page = reference_page()
+
+    for key, field in fields_of(DeploymentConfig).items():
+        assert f"| `{key}` |" in page
+        assert field.description is not None
+        assert field.description in page
+
+
+def test_rows_tell_kind_and_default() -> None:
+    rows = reference_page().splitlines()
+
+    assert "| `name` | text | required | Name of the deployment: the prefix of everything that is created. |" in rows
+    assert "| `port` | whole number, 1 to 65535 | `9500` | Port that the hub listens on. |" in rows
+    assert "| `models` | list of sections |  | The models that clients may ask for. |" in rows
+    assert "## `batch.workers.cpu`, `batch.workers.gpu`" in rows
+    assert "## `models[]`" in rows
