@@ -16,9 +16,8 @@ def log_to_stderr() -> None:
 
     Tracebacks are written without local variables: those hold keys.
     """
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="level=%(levelname)s logger=%(name)s %(message)s"
-    )
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format=LIBRARY_FORMAT)
+
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

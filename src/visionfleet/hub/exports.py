@@ -15,11 +15,12 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.definitions import parse_definition
 from visionfleet.hub.errors import task_cancelled
-from visionfleet.hub.outputs import FAILURES_PART, RESULTS_PART, Output, add_file
+from visionfleet.hub.outputs import Output, add_file
 from visionfleet.hub.results import merge_csv, merge_jsonl
 from visionfleet.hub.stages import PROCESSING, settle
 from visionfleet.hub.storage import Storage
 from visionfleet.hub.store.tables import ContentType, File, Job, Stage, Task
+from visionfleet.protocol import FAILURES_PART, RESULTS_PART
 
 MAX_ARCHIVE_FILES = 1000
 

@@ -21,11 +21,13 @@ from visionfleet.hub.definitions import parse_definition
 from visionfleet.hub.errors import HubError, task_cancelled
 from visionfleet.hub.keys import Caller
 from visionfleet.hub.logs import Event, write_task_log
-from visionfleet.hub.outputs import FAILURES_PART, RESULTS_PART, Output, add_file
+from visionfleet.hub.outputs import Output, add_file
 from visionfleet.hub.results import to_jsonl
 from visionfleet.hub.stages import settle
 from visionfleet.hub.store.tables import ContentType, File, ImageState, Job, Stage, Task, TaskImage, TaskKind
 from visionfleet.protocol import (
+    FAILURES_PART,
+    RESULTS_PART,
     TASK_INCOMPLETE,
     FailRequest,
     Lease,

@@ -12,9 +12,8 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from visionfleet.hub.store.tables import ContentType, File, Part
+from visionfleet.protocol import FAILURES_PART, RESULTS_PART
 
-RESULTS_PART = "results"
-FAILURES_PART = "failures"
 DESCRIPTIONS = {
     RESULTS_PART: "what the workflow answered, a record an image",
     FAILURES_PART: "the images without an answer, and why",

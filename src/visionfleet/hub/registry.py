@@ -20,14 +20,14 @@ PACKAGES_PREFIX = "packages/"
 """Keys of package files start with this; they are served from the models' folders, not from the storage."""
 
 
-class UnknownWorkflow(Exception):  # noqa: N818 - named by what is wrong
+class UnknownWorkflow(Exception):
     """There is no workflow of this id."""
 
     def __init__(self, workflow_id: str, known: Iterable[str]) -> None:
         super().__init__(f"there is no workflow '{workflow_id}'; known are: {', '.join(sorted(known)) or 'none'}")
 
 
-class UnknownModel(Exception):  # noqa: N818 - named by what is wrong
+class UnknownModel(Exception):
     """There is no model of this id."""
 
     def __init__(self, model_id: str, known: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ MIN_KEY_BYTES = 32
 SignedMethod = Literal["GET", "PUT"]
 
 
-class InvalidSignature(Exception):  # noqa: N818 - named by what is wrong
+class InvalidSignature(Exception):
     """This URL is not valid: it was changed, has expired, or was made for another method. Ask for a new one."""
 
     code = "invalid_signature"

@@ -54,19 +54,19 @@ class StorageError(Exception):
     code = "storage_failed"
 
 
-class InvalidKey(StorageError):  # noqa: N818 - named by what is wrong
+class InvalidKey(StorageError):
     """This is not a valid object key."""
 
     code = "invalid_key"
 
 
-class ObjectMissing(StorageError):  # noqa: N818 - named by what is wrong
+class ObjectMissing(StorageError):
     """There is no such object."""
 
     code = "object_missing"
 
 
-class StorageFull(StorageError):  # noqa: N818 - named by what is wrong
+class StorageFull(StorageError):
     """The storage is out of space: nothing was written. Free some, or lower `hub.retention_days`."""
 
     code = "storage_full"
@@ -76,7 +76,7 @@ class StorageFull(StorageError):  # noqa: N818 - named by what is wrong
         super().__init__(type(self).__doc__)
 
 
-class TooLarge(StorageError):  # noqa: N818 - named by what is wrong
+class TooLarge(StorageError):
     """The upload is over its size limit: nothing was written."""
 
     code = "object_too_large"

@@ -33,7 +33,7 @@ _JPEG_SCAN = b"\xff\xda"
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-class BadImage(Exception):  # noqa: N818 - named by what is wrong
+class BadImage(Exception):
     """This is not an image that can be processed. `code` is stable, the message is for people."""
 
     def __init__(self, code: str, reason: str) -> None:

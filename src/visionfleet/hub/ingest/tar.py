@@ -31,7 +31,7 @@ _WITHOUT_DATA = {
 }
 
 
-class BadShard(Exception):  # noqa: N818 - named by what is wrong
+class BadShard(Exception):
     """This archive cannot be read to its end. `code` is stable, the message is for people."""
 
     def __init__(self, code: str, reason: str) -> None:
