@@ -21,6 +21,7 @@ from visionfleet.hub.store.tables import Batch, BatchType, ContentType, File, Pa
 
 SECONDS_A_DAY = 86_400
 URL_SECONDS = 3600
+SHARD_SUFFIX = ".tar"
 MAX_SHARD_BYTES = 6 * 1024**3  # 256 images of 20 MiB, and the archive's own blocks
 
 
@@ -132,7 +133,7 @@ def register_shard(hub: Hub, workspace: str, batch_id: str, display_name: str | 
     now = hub.store.clock()
     with hub.store.write() as session:
         batch = open_batch(hub, session, workspace, batch_id, display_name, BatchType.SHARDED)
-        key = f"batches/{batch.row}/shards/{shard_id}.tar"
+        key = f"batches/{batch.row}/shards/{shard_id}{SHARD_SUFFIX}"
         session.add(
             Shard(
                 id=shard_id,

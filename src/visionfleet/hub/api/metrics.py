@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visionfleet.hub.context import Hub
 from visionfleet.hub.store.tables import Task
@@ -44,23 +45,43 @@ def install_metrics(app: FastAPI, hub: Hub) -> None:
         registry=registry,
     )
 
-    async def measure(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        started = time.perf_counter()
-        response = await call_next(request)
-        route = _route(request)
-        seconds.labels(request.method, route, response.status_code).observe(time.perf_counter() - started)
-        return response
-
     def metrics() -> Response:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
-    app.middleware("http")(measure)
+    app.add_middleware(_Measured, seconds=seconds)
     app.add_api_route("/metrics", metrics, tags=["health"])
 
 
-def _route(request: Request) -> str:
+class _Measured:
+    """Times each request. Plain ASGI: a `BaseHTTPMiddleware` would copy every body through a queue."""
+
+    def __init__(self, app: ASGIApp, seconds: Histogram) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            labels = (scope["method"], _route(scope), status)
+            self._seconds.labels(*labels).observe(time.perf_counter() - started)
+
+
+def _route(scope: Scope) -> str:
     """The route's pattern: a path itself would make a series of each batch."""
-    return str(getattr(request.scope.get("route"), "path", "other"))
+    return str(getattr(scope.get("route"), "path", "other"))
 
 
 def _family() -> GaugeMetricFamily:

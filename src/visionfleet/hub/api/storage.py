@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
 from visionfleet.hub.api.access import HubDep
-from visionfleet.hub.batches import MAX_SHARD_BYTES, shard_uploaded
+from visionfleet.hub.batches import MAX_SHARD_BYTES, SHARD_SUFFIX, shard_uploaded
 from visionfleet.hub.context import Hub
 from visionfleet.hub.registry import PACKAGES_PREFIX
 from visionfleet.protocol import MAX_FILE_BYTES
@@ -53,15 +53,19 @@ def get_object(request: Request, hub: HubDep, key: SignedKey) -> Response:
     if request.method == "HEAD" or start == end:
         return Response(status_code=status, headers=headers, media_type="application/octet-stream")
     body = _stream(hub, key, start, end)
+    if end - start <= CHUNK_BYTES:
+        # a stream would go through the thread pool piece by piece
+        return Response(b"".join(body), status_code=status, headers=headers, media_type="application/octet-stream")
     return StreamingResponse(body, status_code=status, headers=headers, media_type="application/octet-stream")
 
 
 @router.put("/objects/{key:path}", status_code=200)
 async def put_object(request: Request, hub: HubDep, key: SignedKey) -> dict[str, int]:
     """Store the body as an object. Nothing is kept of a body that is cut short."""
-    limit = MAX_SHARD_BYTES if key.endswith(".tar") else MAX_FILE_BYTES
-    size = await hub.storage.put_stream(key, request.stream(), limit)
-    await run_in_threadpool(shard_uploaded, hub, key)
+    is_shard = key.endswith(SHARD_SUFFIX)
+    size = await hub.storage.put_stream(key, request.stream(), MAX_SHARD_BYTES if is_shard else MAX_FILE_BYTES)
+    if is_shard:
+        await run_in_threadpool(shard_uploaded, hub, key)
     return {"size": size}
 
 
