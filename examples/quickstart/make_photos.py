@@ -56,4 +56,4 @@ def write_photos(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    print(write_photos(Path(sys.argv[1])), "photographs")
+    print(f"  {sys.argv[1]}: {write_photos(Path(sys.argv[1]))} photographs from scikit-image's wheel")

@@ -20,10 +20,11 @@ from typing import Any
 import httpx
 from make_model import write_package
 from rich.table import Table
-from terminal import StepError, Steps, console, end_on_signals, run, say, shown, wait_until
+from terminal import StepError, Steps, console, note_signals, run, say, shown, wait_until
 
 from visionfleet.config import DeploymentConfig, load
 from visionfleet.hub.keys import create_key, revoke_key
+from visionfleet.local.errors import LocalError
 from visionfleet.local.processes import tail
 from visionfleet.local.runtime import Runtime, locate
 from visionfleet.local.state import State
@@ -48,9 +49,12 @@ class Client:
     runtime: Runtime
     key: str
 
-    def command(self, *arguments: str, logs: tuple[str, ...] = ("hub",)) -> None:
-        """Runs `inference rf-cloud …`."""
-        typed = ("inference", "rf-cloud", *arguments)
+    def command(self, name: str, *flags: str, **options: str) -> None:
+        """Runs `inference rf-cloud NAME --option value … FLAGS`."""
+        typed = ["inference", "rf-cloud", *name.split()]
+        for option, value in options.items():
+            typed += [f"--{option.replace('_', '-')}", value]
+        typed += flags
         # a proxy of the user's does not lead to this machine
         no_proxy = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
         environment = {
@@ -60,7 +64,7 @@ class Client:
             "NO_PROXY": no_proxy,
             "no_proxy": no_proxy,
         }
-        run([str(self.runtime.inference), *typed[1:]], typed=typed, environment=environment, logs=logs)
+        run([str(self.runtime.inference), *typed[1:]], typed=typed, environment=environment, logs=["hub"])
 
     def get(self, service: str, path: str) -> Any:
         """What the command line would get, for a loop that would start it again and again."""
@@ -75,16 +79,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="The main job on this machine.")
     parser.add_argument("--keep", action="store_true", help="leave the stack running")
     keep = parser.parse_args().keep
-    end_on_signals()
+    note_signals()
     steps = Steps(total=7)
-    earlier = State.read(STATE)
-    was_running = earlier is not None and earlier.is_running
-    done = False
+    was_running = done = False
     try:
+        earlier = State.read(STATE)
+        was_running = earlier is not None and earlier.is_running
         go_through(steps)
         done = True
     except StepError as error:
         report_failure(steps, error)
+    except LocalError as error:
+        report_failure(steps, StepError(str(error)))
     except httpx.HTTPError as error:
         report_failure(steps, StepError(f"the hub did not answer as it should: {error}", "hub"))
     finally:
@@ -124,27 +130,29 @@ def run_batch(steps: Steps, client: Client) -> None:
     say("in a shell of your own:")
     say(f"$ export PATH={client.runtime.inference.parent}:$PATH API_BASE_URL={client.config.hub.public_url}")
     say(f"$ export ROBOFLOW_API_KEY=$(.venv/bin/visionfleet hub keys create --name me --file {shown(FILE)})")
-    client.command(
-        "data-staging", "create-batch-of-images", "--batch-id", batch_id, "--images-dir", shown(PHOTOS)
-    )  # fmt: skip
+    client.command("data-staging create-batch-of-images", batch_id=batch_id, images_dir=shown(PHOTOS))
     wait_for_ingest(client, batch_id, count)
 
     steps.begin("Process them with the workflow")
     client.command(
-        "batch-processing", "process-images-with-workflow", "--batch-id", batch_id, "--workflow-id", WORKFLOW,
-        "--job-id", job_id, "--machine-type", "cpu", "--save-image-outputs", "--aggregation-format", "jsonl",
-    )  # fmt: skip
-    show_job = ("batch-processing", "show-job-details", "--job-id", job_id)
+        "batch-processing process-images-with-workflow",
+        "--save-image-outputs",
+        batch_id=batch_id,
+        workflow_id=WORKFLOW,
+        job_id=job_id,
+        machine_type="cpu",
+        aggregation_format="jsonl",
+    )
     job = wait_for_job(client, job_id)
-    client.command(*show_job)
+    client.command("batch-processing show-job-details", job_id=job_id)
     if job["error"]:
-        client.command("batch-processing", "fetch-logs", "--job-id", job_id)
+        client.command("batch-processing fetch-logs", job_id=job_id)
         raise StepError(f"job {job_id} ended with an error: {job['lastNotification']}", "worker-1", "inference")
 
     steps.begin("Export the results")
     target = RESULTS / run_id
     for output_batch in output_batches(client, job_id, stage="export"):
-        client.command("data-staging", "export-batch", "--batch-id", output_batch, "--target-dir", shown(target))
+        client.command("data-staging export-batch", batch_id=output_batch, target_dir=shown(target))
 
     steps.begin("What came out")
     show_results(target, count, seconds_of(job))
@@ -159,11 +167,8 @@ def visionfleet(*arguments: str) -> None:
 
 def make_photos(runtime: Runtime) -> None:
     """Makes the photographs with the runtime's Python, which has scikit-image."""
-    command = [str(runtime.python), str(HERE / "make_photos.py"), str(PHOTOS)]
-    made = subprocess.run(command, check=False, capture_output=True, text=True)
-    if made.returncode != 0:
-        raise StepError(f"the photographs could not be made:\n{made.stderr}")
-    say(f"{shown(PHOTOS)}: {made.stdout.strip()} from scikit-image's wheel")
+    typed = [str(runtime.python), shown(HERE / "make_photos.py"), shown(PHOTOS)]
+    run(typed, typed=typed, environment=dict(os.environ))
 
 
 def wait_for_ingest(client: Client, batch_id: str, count: int) -> None:
@@ -173,7 +178,7 @@ def wait_for_ingest(client: Client, batch_id: str, count: int) -> None:
         return client.get("data-staging", f"batches/{batch_id}/count")["count"]
 
     wait_until(lambda: staged() >= count, lambda: f"{staged()} of {count} are staged", timeout=INGEST_SECONDS)
-    client.command("data-staging", "show-batch-details", "--batch-id", batch_id)
+    client.command("data-staging show-batch-details", batch_id=batch_id)
 
 
 def wait_for_job(client: Client, job_id: str) -> dict[str, Any]:

@@ -6,15 +6,19 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 
 STOP_SECONDS = 60  # for a command that is told to end: `local up` stops servers then
 REPORT_SECONDS = 5
+POLL_SECONDS = 0.25
 
 console = Console(highlight=False, soft_wrap=True)
+
+
+_signals: list[int] = []  # that have come
 
 
 class StepError(Exception):
@@ -62,39 +66,42 @@ def run(command: Sequence[str], *, typed: Sequence[str], environment: dict[str, 
     console.print(f"  $ {shlex.join(typed)}", style="cyan", markup=False)
     # A session of its own: Ctrl-C reaches this program alone, which then ends the command and all that it started.
     child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        code = child.wait()
-    except BaseException:
-        _end(child)
-        raise
+    code = None
+    while code is None:
+        if _signals:
+            _end(child)
+        check_signals()
+        with suppress(subprocess.TimeoutExpired):
+            code = child.wait(POLL_SECONDS)
     if code != 0:
         raise StepError(f"`{shlex.join(typed)}` ended with exit code {code}", *logs)
 
 
-def wait_until(is_over: Callable[[], bool], describe: Callable[[], str], *, timeout: float, poll: float = 0.25) -> None:
+def wait_until(is_over: Callable[[], bool], describe: Callable[[], str], *, timeout: float) -> None:
     """Polls until it is over, saying now and then how far it is. Raises StepError after `timeout` seconds."""
     started = told = time.monotonic()
     while not is_over():
+        check_signals()
         now = time.monotonic()
         if now - started > timeout:
             raise StepError(f"not over after {timeout:.0f} s: {describe()}", "hub", "worker-1", "inference")
         if now - told > REPORT_SECONDS:
             told = now
             say(f"{now - started:3.0f} s  {describe()}")
-        time.sleep(poll)
+        time.sleep(POLL_SECONDS)
 
 
-def end_on_signals() -> None:
-    """SIGINT and SIGTERM end the program through its `finally` clauses; while these run, further ones are ignored."""
+def note_signals() -> None:
+    """From now on SIGINT and SIGTERM end the program where it checks for them, never in the middle of a start."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
+        signal.signal(number, lambda number, _: _signals.append(number))
 
 
-def _interrupt(number: int, _: object) -> NoReturn:
-    for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_IGN)
-    console.print("\ninterrupted: stopping what was started")
-    raise SystemExit(128 + number)  # as shells have it
+def check_signals() -> None:
+    """Ends the program, through its `finally` clauses, when it was told to."""
+    if _signals:
+        console.print("\ninterrupted: stopping what was started")
+        raise SystemExit(128 + _signals[0])  # as shells have it
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

@@ -102,5 +102,6 @@ def test_an_index_that_is_not_reached_is_told_and_leaves_it_half_installed(
     monkeypatch.setenv("STANDIN_SYNC", "2")
     with pytest.raises(LocalError, match=r"step 'packages'.*run the command again") as failure:
         install(VERSION, print)
+    assert f"its log is {locate(VERSION).folder}.log" in str(failure.value)
     assert failure.value.log == "stand-in: no index"
     assert not locate(VERSION).is_installed

@@ -74,12 +74,12 @@ def status(file: FileOption = DEFAULT_FILE) -> None:
     if state is None:
         typer.echo("nothing was started here")
         return
-    table = Table("name", "state", "pid", "for", "address", "log")
+    table = Table("name", "state", "pid", "for", "address")
     for process in state.processes:
         running = process.is_running
         age = f"{time.time() - process.started:.0f} s" if running else ""
         word = "running" if running else "[red]ended[/red]"
-        table.add_row(process.name, word, str(process.pid), age, state.urls.get(process.name, ""), str(process.log))
+        table.add_row(process.name, word, str(process.pid), age, state.urls.get(process.name, ""))
     Console().print(table)
     ended = [process for process in state.processes if not process.is_running]
     for process in ended:

@@ -7,7 +7,8 @@ that belongs to somebody else by now is never signalled.
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -25,6 +26,8 @@ MARK = "VISIONFLEET_STACK"  # in the environment of each child: whose it is
 
 # psutil counts from the boot time, which the kernel tells in whole seconds and which moves when the clock is set
 START_TOLERANCE_SECONDS = 2
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Process(BaseModel):
@@ -64,9 +67,22 @@ def start(name: str, command: list[str], *, environment: Mapping[str, str], log:
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,
+        # signals that this command holds back or ignores are no concern of the child's
+        setsigmask=[],
+        setsigdef=_STOPPING,
     )
     # not reaped yet, so that the pid is the child's even if it has ended already
     return Process(name=name, pid=pid, started=psutil.Process(pid).create_time(), mark=mark, log=log)
+
+
+@contextmanager
+def signals_held() -> Generator[None]:
+    """Holds SIGINT and SIGTERM back, so that what is started in it is also written down."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def stop(processes: Iterable[Process], grace: float = STOP_SECONDS) -> None:

@@ -117,7 +117,7 @@ def _run(name: str, command: list[str], log: Path, report: Report) -> None:
     if code != 0:
         raise LocalError(
             f"the inference runtime could not be installed (step '{name}'); run the command again to go on\n"
-            "  it needs the Python package index, or uv's settings for a mirror of it; its log is {log}",
+            f"  it needs the Python package index, or uv's settings for a mirror of it; its log is {log}",
             tail(log),
         )
 

@@ -12,7 +12,7 @@ from visionfleet.local import docker
 from visionfleet.local.errors import LocalError
 from visionfleet.local.locks import hold
 from visionfleet.local.ports import check_port
-from visionfleet.local.processes import Process, start, stop, tail, wait_ready
+from visionfleet.local.processes import Process, signals_held, start, stop, tail, wait_ready
 from visionfleet.local.runtime import Report
 from visionfleet.local.servers import RuntimeKind, choose_server
 from visionfleet.local.state import State
@@ -21,6 +21,7 @@ HUB_READY_SECONDS = 60
 INFERENCE_READY_SECONDS = 180  # 5 s where everything is compiled and in the page cache
 WORKER_SETTLE_SECONDS = 1  # a worker that cannot start has ended by then
 REPORT_SECONDS = 10
+_VISIONFLEET = (sys.executable, "-m", "visionfleet")
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - recognised, not bound
 
 
@@ -81,43 +82,43 @@ class Stack:
 
     def _start(self, state: State, kind: RuntimeKind) -> None:
         config = self._config
-        hub_url, inference_url = (
-            local_url(config.hub.host, config.hub.port),
-            local_url(config.inference.host, config.inference.port),
-        )
+        hub_url = local_url(config.hub.host, config.hub.port)
+        inference_url = local_url(config.inference.host, config.inference.port)
         check_port(config.hub.host, config.hub.port, key="hub.port", file=self._file)
         check_port(config.inference.host, config.inference.port, key="inference.port", file=self._file)
         server = choose_server(config, hub_url, kind, self._report)
         state.runtime, state.container = server.kind, server.container
         state.urls = {"hub": hub_url, "inference": inference_url}
 
-        visionfleet = [sys.executable, "-m", "visionfleet"]
-        hub = self._launch(state, "hub", [*visionfleet, "hub", "serve", "--file", str(self._file)], dict(os.environ))
+        command = [*_VISIONFLEET, "hub", "serve", "--file", str(self._file)]
+        hub = self._launch(state, "hub", command, dict(os.environ))
         self._wait(hub, f"{hub_url}/readyz", HUB_READY_SECONDS)
 
         environment = {**server.environment, "ROBOFLOW_API_KEY": self._key(state, "server")}
         inference = self._launch(state, "inference", server.command, environment)
         self._wait(inference, f"{inference_url}/readiness", INFERENCE_READY_SECONDS)
 
+        command = [*_VISIONFLEET, "worker", "run", "--file", str(self._file)]
+        command += ["--hub", hub_url, "--inference", inference_url, "--name"]
         for number in range(1, config.batch.workers.cpu.max + 1):
-            command = [*visionfleet, "worker", "run", "--file", str(self._file)]
             environment = {**os.environ, "VISIONFLEET_WORKER_KEY": self._key(state, "worker")}
-            addresses = ["--hub", hub_url, "--inference", inference_url, "--name", f"{config.name}-{number}"]
-            self._launch(state, f"worker-{number}", [*command, *addresses], environment)
+            self._launch(state, f"worker-{number}", [*command, f"{config.name}-{number}"], environment)
         time.sleep(WORKER_SETTLE_SECONDS)
         _check_running(state)
 
     def _launch(self, state: State, name: str, command: list[str], environment: dict[str, str]) -> Process:
         log = self._folder / "logs" / f"{name}.log"
-        process = start(name, command, environment=environment, log=log, mark=self._mark)
-        state.processes.append(process)
-        state.write(self._folder)
+        with signals_held():
+            process = start(name, command, environment=environment, log=log, mark=self._mark)
+            state.processes.append(process)
+            state.write(self._folder)
         return process
 
     def _key(self, state: State, role: str) -> str:
-        key_id, key = self._keys.create(f"local-{role}", role)
-        state.key_ids.append(key_id)
-        state.write(self._folder)
+        with signals_held():
+            key_id, key = self._keys.create(f"local-{role}", role)
+            state.key_ids.append(key_id)
+            state.write(self._folder)
         return key
 
     def _wait(self, process: Process, url: str, timeout: float) -> None:

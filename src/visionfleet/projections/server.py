@@ -34,7 +34,7 @@ _NO_PHONING_HOME = {
     "DISABLE_VERSION_CHECK": "True",
     "METRICS_ENABLED": "False",
     "ACTIVE_LEARNING_ENABLED": "False",  # would register images with the platform
-    # usage goes to the hub (API_BASE_URL) and is dropped where the hub does not answer, not kept on disk
+    # usage is told to the hub (API_BASE_URL); what it does not take is kept in memory and not on disk
     "TELEMETRY_USE_PERSISTENT_QUEUE": "False",
     "HF_HUB_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
