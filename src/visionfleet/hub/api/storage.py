@@ -37,7 +37,8 @@ def check_signature(
 SignedKey = Annotated[str, Depends(check_signature)]
 
 
-@router.api_route("/objects/{key:path}", methods=["GET", "HEAD"])
+@router.get("/objects/{key:path}")
+@router.head("/objects/{key:path}", include_in_schema=False)
 def get_object(request: Request, hub: HubDep, key: SignedKey) -> Response:
     """An object's bytes, or a range of them."""
     size = _size(hub, key)
