@@ -46,6 +46,7 @@ def test_long_lists_of_known_values_are_cut() -> None:
         "postgresql://hub:hunter2@db/x",
         "9b1deb4d3b7d4bad9bdd2b0d7b3dcb6d",
         "Zm9vYmFyYmF6cXV4MTIzNDU2Nzg5",
+        "anticonstitutionnellement Zm9vYmFyYmF6cXV4MTIz",
         "the key is Zm9vYmFyYmF6cXV4MTIz, they say",
     ],
 )
@@ -61,6 +62,8 @@ def test_secrets_are_known_by_their_looks(value: str) -> None:
         "roboflow/roboflow-inference-server-cpu",
         "https://hub.acme.example:9500",
         "./models/demo-1",
+        "./Models/Line3-Detector-v2",
+        "demo/1234567890",
         "1.8.3",
     ],
 )

@@ -125,6 +125,8 @@ def test_a_package_that_cannot_be_served_is_not_read(tmp_path: Path) -> None:
     [
         ("bolt\nnut", []),
         ("bolt\r\nnut\r\n", []),
+        ("bolt\x0c\nnut\u2028s\n", []),
+        ("\ufeffbolt\nnut\n", ["class_names.txt starts with a byte order mark"]),
         ("", ["class_names.txt holds no class name"]),
         ("bolt\n\nnut\n", ["class_names.txt is an empty line"]),
         ("bolt\nbolt \n", ["class_names.txt repeats the class name 'bolt'"]),
@@ -176,6 +178,26 @@ def test_a_head_with_its_detections_already_chosen_has_no_channels_to_count(tmp_
 )
 def test_graphs(graph: onnx.ModelProto, expected: str | None, tmp_path: Path) -> None:
     assert rules(make_model(make_package(tmp_path / "package", graph))) == ([expected] if expected else [])
+
+
+def test_the_server_takes_the_size_of_rfdetr_from_its_graph(tmp_path: Path) -> None:
+    graph = make_graph(["batch", 3, 560, 560], [["batch", 300, 4], ["batch", 300, 91]])
+
+    assert rules(make_model(make_package(tmp_path / "package", graph), architecture="rfdetr")) == []
+
+
+def test_folders_and_files_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(make_package(tmp_path / "package"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", refuse)
+        assert rules(model) == ["package cannot be read: Permission denied"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        assert [rule.partition(" ")[2] for rule in rules(model)] == ["cannot be read: Permission denied"] * 3
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,20 @@ def test_a_specification_may_be_wrapped(tmp_path: Path) -> None:
 def test_other_files_and_folders_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("what they do", encoding="utf-8")
     write_json(tmp_path / "old/broken.json", [])
+    write_json(tmp_path / ".hidden.json", [])
 
     assert read_workflows(tmp_path) == {}
     assert read_workflows(tmp_path / "none") == {}
+
+
+def test_a_folder_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+    with pytest.raises(ConfigError, match="cannot be read: Permission denied"):
+        read_workflows(tmp_path)
 
 
 def first_input(**fields: str) -> Change:

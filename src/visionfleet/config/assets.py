@@ -10,6 +10,7 @@ from typing import cast
 from pydantic import ValidationError
 
 from visionfleet.config.errors import Problem, display_path
+from visionfleet.config.files import folder_fault
 from visionfleet.config.kinds import absolute_path, is_path
 from visionfleet.config.models import Model
 from visionfleet.config.packages import check_package
@@ -36,9 +37,9 @@ def workflow_problems(data: object, folder: Path) -> Iterator[Problem | Finding]
     if named is not None and not (isinstance(named, str) and is_path(named)):
         return
     path = absolute_path(named or "./workflows", folder)
-    if named and not path.is_dir():
-        rule = "is not a folder" if path.exists() else "does not exist"
-        yield Finding(("workflows",), "workflows-missing", rule, "make the folder, or remove the key")
+    fault = folder_fault(path) if named else None
+    if fault:
+        yield Finding(("workflows",), "workflows-missing", fault, "make the folder, or remove the key")
     yield from check_workflows(path, _model_ids(data))
 
 

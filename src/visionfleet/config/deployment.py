@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, cast
+from typing import cast
 
 from pydantic import Field, field_validator
 
@@ -59,9 +59,7 @@ class DeploymentConfig(RuledSection):
     workspace: Slug = Field(description="Workspace slug that Roboflow clients see.")
     domain: Domain | None = Field(default=None, description="Domain under which endpoints get their names.")
     inference: Inference = Field(default_factory=defaults(Inference), description="The Roboflow Inference server.")
-    models: Annotated[tuple[Model, ...], Field(strict=False)] = Field(
-        default=(), description="The models that clients may ask for."
-    )
+    models: tuple[Model, ...] = Field(default=(), description="The models that clients may ask for.")
     workflows: FolderPath = Field(
         default=Path("./workflows"), description="Folder of workflows: a JSON file each, its stem being the id."
     )

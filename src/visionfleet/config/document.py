@@ -204,13 +204,8 @@ class _Reader:
             self._check_properties(event)
         if event.value == "<<" and not event.style:
             self._path[-1] = "<<"
-            self._add(
-                event,
-                None,
-                "yaml-merge",
-                "is a merge key",
-                "write the keys out: merges, anchors and aliases are refused",
-            )
+            fix = "write the keys out: merges, anchors and aliases are refused"
+            self._add(event, None, "yaml-merge", "is a merge key", fix)
             self.unknown.add(tuple(self._path[:-1]))
         return event.value
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 SHOWN_CHARACTERS = 60
 KNOWN_SHOWN = 16
+_EXAMINED_CHARACTERS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +73,17 @@ _SECRET_SHAPES = re.compile(
     """,
     re.VERBOSE,
 )
-_TOKEN = re.compile(r"[A-Za-z0-9+/_=-]{20,}")
+# the characters of keys, less those that part the words of names and paths
+_TOKEN = re.compile(r"[A-Za-z0-9+=]{20,}")
 _SECRET_NAMES = re.compile(r"secret|token|passw|api_?key|signing_key|credential", re.IGNORECASE)
 
 
 def looks_secret(value: str, path: str = "") -> bool:
     """Whether `value` may be a secret, by the key that it stands under, a known shape, or its randomness."""
+    value = value[:_EXAMINED_CHARACTERS]
     if _SECRET_NAMES.search(path) or _SECRET_SHAPES.search(value):
         return True
-    token = _TOKEN.search(value)
-    return token is not None and _is_random(token.group())
+    return any(_is_random(token) for token in _TOKEN.findall(value))
 
 
 def _is_random(token: str) -> bool:

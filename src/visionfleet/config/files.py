@@ -1,8 +1,9 @@
 """Reading the deployment's files: bounded, as UTF-8, and with a problem to act on where that fails."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import NoReturn, cast
 
 from visionfleet.config.document import line_and_column, read
@@ -19,7 +20,7 @@ def read_text(path: Path, max_bytes: int, hint: str = "") -> str:
     """
     content = _read_bytes(path, max_bytes, hint)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         before = content[: error.start].decode("utf-8", "replace")
         rule = f"holds the byte 0x{content[error.start]:02x} at offset {error.start}, which is not UTF-8"
@@ -48,11 +49,31 @@ def read_json(path: Path, max_bytes: int) -> dict[str, object]:
     return cast("dict[str, object]", value)
 
 
+def folder_fault(path: Path) -> str | None:
+    """Why `path` is no folder, None where it is one."""
+    return _kind_fault(path, S_ISDIR, "a folder")
+
+
+def file_fault(path: Path) -> str | None:
+    """Why `path` is no ordinary file, None where it is one."""
+    return _kind_fault(path, S_ISREG, "a file")
+
+
 def refuse_file(
     path: Path, code: str, rule: str, fix: str, at: tuple[int, int] | tuple[None, None] = (None, None)
 ) -> NoReturn:
     """Raise a ConfigError about the file at `path`, at a line and column where they are known."""
     raise ConfigError([Problem(display_path(path), *at, "", None, rule, fix, code)]) from None
+
+
+def _kind_fault(path: Path, is_kind: Callable[[int], bool], kind: str) -> str | None:
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return None if is_kind(mode) else f"is not {kind}"
 
 
 def _read_bytes(path: Path, max_bytes: int, hint: str) -> bytes:

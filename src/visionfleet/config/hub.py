@@ -11,8 +11,6 @@ from visionfleet.config.kinds import FolderPath, Host, Port, Url
 from visionfleet.config.secrets import SecretRef
 from visionfleet.config.section import Breach, RuledSection, peek
 
-__all__ = ["Database", "Hub"]
-
 LOOPBACK = "127.0.0.1"
 PORT = 9500
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - recognised, not bound

@@ -28,12 +28,12 @@ def load(path: Path | str) -> DeploymentConfig:
         ConfigError: everything that is wrong with the file, and with the model packages and workflows that it names.
     """
     path = Path(path)
-    text = read_text(path, MAX_FILE_BYTES, _HINT)
+    text = read_text(path, MAX_FILE_BYTES, _HINT).removeprefix("\ufeff")
     document = read(text)
     folder = path.absolute().parent
     config, problems = _validate(document.data, folder) if () not in document.unknown else (None, [])
     if config is None or problems or document.faults:
-        raise ConfigError(_place(problems, document, display_path(path), text))
+        raise ConfigError(_placed(problems, document, display_path(path), text))
     return config
 
 
@@ -47,16 +47,21 @@ def _validate(data: object, folder: Path) -> tuple[DeploymentConfig | None, list
     try:
         config = DeploymentConfig.model_validate(data, context={"folder": folder})
     except ValidationError as error:
-        problems.extend(islice(findings_of(error, DeploymentConfig), MAX_PROBLEMS))
-        if len(problems) == MAX_PROBLEMS:
-            rule = f"has more problems than the {MAX_PROBLEMS} that are shown"
-            problems.append(Finding((), "too-many-problems", rule, "mend these first", shows_value=False))
+        problems.extend(_first_findings(error))
     problems += package_findings(enumerate(config.models) if config else models_of(data, folder))
     problems += workflow_problems(data, folder)
     return config, problems
 
 
-def _place(problems: list[Finding | Problem], document: Document, file: str, text: str) -> list[Problem]:
+def _first_findings(error: ValidationError) -> list[Finding]:
+    findings = list(islice(findings_of(error, DeploymentConfig), MAX_PROBLEMS))
+    if len(findings) == MAX_PROBLEMS:
+        rule = f"has more problems than the {MAX_PROBLEMS} that are shown"
+        findings.append(Finding((), "too-many-problems", rule, "mend these first", shows_value=False))
+    return findings
+
+
+def _placed(problems: list[Finding | Problem], document: Document, file: str, text: str) -> list[Problem]:
     """The faults of the document, and every problem at its place, except where a fault says that nothing is known."""
     placed = [_fault_problem(file, fault) for fault in document.faults]
     places = find_places(text) if problems else {}

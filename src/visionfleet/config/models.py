@@ -1,12 +1,13 @@
 """Section `models`: the models that clients may ask for, each a package in a folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from visionfleet.config.kinds import FolderPath, ModelId, Slug
-from visionfleet.config.section import Breach, RuledSection, peek
+from visionfleet.config.section import Breach, RuledSection, peek, refusal
 
 
 class Architecture(StrEnum):
@@ -45,7 +46,7 @@ _DETECTION = (Task.OBJECT_DETECTION,)
 _CLASSIFICATION = (Task.CLASSIFICATION, Task.MULTI_LABEL_CLASSIFICATION)
 _FOUR = (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION, Task.KEYPOINT_DETECTION)
 # what inference 1.8.3 registers with an ONNX backend: inference_models, models/auto_loaders/models_registry.py
-TASKS: dict[Architecture, tuple[Task, ...]] = {
+TASKS: Mapping[str, tuple[Task, ...]] = {
     Architecture.YOLOV5: (Task.OBJECT_DETECTION, Task.INSTANCE_SEGMENTATION),
     Architecture.YOLOV7: (Task.INSTANCE_SEGMENTATION,),
     Architecture.YOLOV8: (*_FOUR, Task.CLASSIFICATION),
@@ -66,12 +67,41 @@ TASKS: dict[Architecture, tuple[Task, ...]] = {
 
 
 def _task_of_architecture(data: object) -> Iterator[Breach]:
-    architecture, task = peek(data, "architecture"), peek(data, "task")
-    possible = TASKS.get(architecture) if isinstance(architecture, str) else None  # pyright: ignore[reportArgumentType] - a StrEnum's values are its keys
+    architecture, task = peek(data, "architecture"), peek(data, "task", default=Task.OBJECT_DETECTION)
+    possible = TASKS.get(architecture) if isinstance(architecture, str) else None
     if possible is None or task in possible or task not in list(Task):
         return
+    missing = "" if peek(data, "task") else f"is missing, and its default '{task}' "
     fix = f"models of architecture {architecture} do: {', '.join(possible)}"
-    yield Breach(("task",), task, "task-of-architecture", f"is not a task of architecture '{architecture}'", fix)
+    rule = f"{missing}is not a task of architecture '{architecture}'"
+    yield Breach(("task",), task, "task-of-architecture", rule, fix)
+
+
+# names under which the server loads models of its own, whatever the hub has (inference.core.registries.roboflow)
+RESERVED_PROJECTS = frozenset(
+    (
+        *(
+            "clip",
+            "depth-anything-v2",
+            "depth-anything-v3",
+            "doctr",
+            "easy_ocr",
+            "gaze",
+            "grounding_dino",
+            "moondream2",
+        ),
+        *("owlv2", "paligemma", "perception_encoder", "sam", "sam2", "sam3", "sam3-3d-objects", "smolvlm2", "trocr"),
+        "yolo_world",
+    )
+)
+
+
+def _id_free(model_id: str) -> str:
+    project = model_id.partition("/")[0]
+    if project in RESERVED_PROJECTS:
+        rule = f"is reserved: the inference server has models of its own under '{project}'"
+        raise refusal("reserved-model-id", rule, "give the model another id")
+    return model_id
 
 
 class Model(RuledSection):
@@ -79,7 +109,9 @@ class Model(RuledSection):
 
     cross_rules = (_task_of_architecture,)
 
-    id: ModelId = Field(description="What clients ask for, `project/version` as Roboflow writes it.")
+    id: Annotated[ModelId, AfterValidator(_id_free)] = Field(
+        description="What clients ask for, `project/version` as Roboflow writes it."
+    )
     architecture: Architecture = Field(description="Kind of network.")
     variant: Slug | None = Field(default=None, description="Size or flavour of the network, as in `n`.")
     task: Task = Field(default=Task.OBJECT_DETECTION, description="What the model does.")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from visionfleet.config.errors import Problem, display_path, path_text, shown
+from visionfleet.config.files import file_fault, folder_fault
 from visionfleet.config.models import Architecture, Model, Task
 from visionfleet.config.onnx_header import OnnxHeader
 from visionfleet.config.section import peek
@@ -28,18 +29,16 @@ KEYPOINTS = "keypoints_metadata.json"
 
 def file_problems(folder: Path, names: tuple[str, ...]) -> Iterator[Problem]:
     """The files `names` that are not in the folder itself, or that a link takes out of it."""
-    if not folder.is_dir():
-        rule = "is not a folder" if folder.exists() else "does not exist"
-        yield _problem(folder, "package-missing", rule, f"a package is a folder that holds {', '.join(names)}")
+    if fault := folder_fault(folder):
+        yield _problem(folder, "package-missing", fault, f"a package is a folder that holds {', '.join(names)}")
         return
     for name in names:
         path = folder / name
         if path.parent != folder:
             fix = f"save the model with its tensors in a file beside {WEIGHTS}"
             yield _problem(path, "package-file-elsewhere", f"is not beside {WEIGHTS}, which needs it", fix)
-        elif not path.is_file():
-            rule = "is not a file" if path.exists() else "does not exist"
-            yield _problem(path, "package-file-missing", rule, f"a package holds {', '.join(names)}")
+        elif fault := file_fault(path):
+            yield _problem(path, "package-file-missing", fault, f"a package holds {', '.join(names)}")
         elif not path.resolve().is_relative_to(folder.resolve()):
             yield _problem(path, "package-link", "is a link out of the package", "copy the file into the package")
 
@@ -50,6 +49,8 @@ def class_name_problems(path: Path, lines: list[str]) -> Iterator[Problem]:
         yield _problem(
             path, "class-names", "holds no class name", "write one a line, in the order of the model's classes"
         )
+    elif lines[0].startswith("\ufeff"):
+        yield _problem(path, "class-names", "starts with a byte order mark", "save it as UTF-8 without one", 1)
     first: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         name = line.strip()
@@ -76,7 +77,7 @@ def settings_problems(path: Path, settings: object, model: Model) -> Iterator[Pr
         yield _problem(path, "package-settings", f"has a post_processing.type other than '{expected}'", fix)
 
 
-def header_problems(path: Path, header: OnnxHeader, settings: object) -> Iterator[Problem]:
+def header_problems(path: Path, header: OnnxHeader, settings: object, model: Model) -> Iterator[Problem]:
     """A graph that the server would not take, or feed with images of another size than it takes."""
     if header.opset > MAX_OPSET:
         fix = f"export the model again with operator set {MAX_OPSET} or lower: the server takes no higher one"
@@ -86,6 +87,8 @@ def header_problems(path: Path, header: OnnxHeader, settings: object) -> Iterato
         fix = f"the server feeds [{', '.join(_INPUT)}]"
         yield _problem(path, "package-input", "takes no batch of images as its first input", fix)
         return
+    if model.architecture is Architecture.RFDETR:
+        return  # the server takes the size from the graph
     for index, keys in _INPUT_SETTINGS.items():
         wanted = peek(settings, "network_input", *keys)
         if shape[index] is not None and isinstance(wanted, int) and wanted != shape[index]:

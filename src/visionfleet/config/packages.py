@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from io import StringIO
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -101,7 +102,7 @@ def _inspect(model: Model) -> _Contents:
         external = tuple(sorted(header.external_files.difference(names)))
         names += external
         problems += checks.file_problems(folder, external)
-        problems += checks.header_problems(folder / WEIGHTS, header, settings)
+        problems += checks.header_problems(folder / WEIGHTS, header, settings, model)
     if header is not None and class_names is not None:
         problems += checks.class_count_problems(folder / CLASS_NAMES, len(class_names), header, settings, model)
     if problems or header is None or class_names is None:
@@ -127,7 +128,8 @@ def _read_header(path: Path) -> OnnxHeader:
 
 
 def _read_class_names(path: Path) -> tuple[str, ...]:
-    lines = read_text(path, _MAX_TEXT_BYTES).splitlines()
+    # as the server reads lines; str.splitlines() would end them at form feeds and the like, too
+    lines = StringIO(read_text(path, _MAX_TEXT_BYTES), newline=None).readlines()
     problems = tuple(checks.class_name_problems(path, lines))
     if problems:
         raise ConfigError(problems)
@@ -135,8 +137,12 @@ def _read_class_names(path: Path) -> tuple[str, ...]:
 
 
 def _package_file(path: Path) -> PackageFile:
-    status = path.stat()
-    return PackageFile(path.name, path, _md5(path, status.st_size, status.st_mtime_ns, status.st_ino), status.st_size)
+    try:
+        status = path.stat()
+        md5 = _md5(path, status.st_size, status.st_mtime_ns, status.st_ino)
+    except OSError as error:
+        refuse_file(path, "file-unreadable", f"cannot be read: {error.strerror}", "mend its permissions")
+    return PackageFile(path.name, path, md5, status.st_size)
 
 
 @lru_cache(maxsize=4096)

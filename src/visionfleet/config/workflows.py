@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from visionfleet.config.document import Place, find_places, nearest_place
 from visionfleet.config.errors import ConfigError, Problem, display_path, near_miss, path_text, shown
-from visionfleet.config.files import MEBIBYTE, read_json, read_text, refuse_file
+from visionfleet.config.files import MEBIBYTE, folder_fault, read_json, read_text, refuse_file
 from visionfleet.config.section import Breach, Location, peek
 
 MAX_WORKFLOW_BYTES = 4 * MEBIBYTE
@@ -60,12 +60,22 @@ def check_workflows(folder: Path, model_ids: Collection[str]) -> list[Problem]:
 def _read_all(folder: Path) -> tuple[dict[str, Workflow], list[Problem]]:
     workflows: dict[str, Workflow] = {}
     problems: list[Problem] = []
-    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+    for path in _workflow_files(folder):
         try:
             workflows[path.stem] = _read_workflow(path, folder)
         except ConfigError as error:
             problems += error.problems
     return workflows, problems
+
+
+def _workflow_files(folder: Path) -> list[Path]:
+    """The JSON files; hidden ones are editors' and archivers' own."""
+    if folder_fault(folder):
+        return []
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
+    except OSError as error:
+        refuse_file(folder, "workflows-missing", f"cannot be read: {error.strerror}", "mend its permissions")
 
 
 def _read_workflow(path: Path, folder: Path) -> Workflow:
