@@ -13,12 +13,12 @@ from typing import Any, Self
 import httpx
 
 from tests.engines.engine import free_port, missing, running, stop, wait_until
+from tests.hub.support import WORKSPACE, job_body
 from visionfleet.config import load
 from visionfleet.hub.keys import create_key
 from visionfleet.local.runtime import locate
 
 STUB = Path(__file__).parents[1] / "engines" / "stub_inference.py"
-WORKSPACE = "acme"
 WORKFLOW = {
     "version": "1.0",
     "inputs": [{"type": "WorkflowImage", "name": "image"}],
@@ -97,18 +97,7 @@ class Stack:
         return answer.json()["job"]
 
     def create_job(self, job: str, batch: str, **specification: Any) -> None:
-        body = {
-            "type": "simple-image-processing-v1",
-            "jobInput": {"type": "staging-batch-input-v1", "batchId": batch},
-            "computeConfiguration": {"type": "compute-configuration-v2"},
-            "processingSpecification": {
-                "type": "workflows-processing-specification-v1",
-                "workspace": WORKSPACE,
-                "workflowId": "look",
-                "persistImagesOutputs": True,
-                **specification,
-            },
-        }
+        body = job_body(batch, "look", **{f"processingSpecification__{k}": v for k, v in specification.items()})
         answer = self.http.post(f"/batch-processing/v1/external/{WORKSPACE}/jobs/{job}", json=body)
         assert answer.status_code == 200, answer.text
 
