@@ -131,7 +131,7 @@ def test_files_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert str(problems_of(Path("none.yaml"))[0]).startswith("none.yaml: does not exist\n")
     assert str(problems_of(tmp_path)[0]).startswith(".: is a folder\n")
     assert str(problems_of(Path("loop"))[0]).startswith("loop: cannot be read: Too many levels of symbolic links\n")
-    assert str(problems_of(Path("a\0b"))[0]).startswith("a\0b: cannot be read: no file has such a name\n")
+    assert str(problems_of(Path("a\0b"))[0]).startswith("a\\x00b: cannot be read: no file has such a name\n")
 
 
 def test_problems_without_end_are_cut_off(tmp_path: Path) -> None:

@@ -11,10 +11,13 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.config.support import make_model, make_package, write_json
 from visionfleet.config import ConfigError, DeploymentConfig, load
 from visionfleet.config.document import read
 from visionfleet.config.fields import fields_of
+from visionfleet.config.packages import check_package
 from visionfleet.config.section import Section
+from visionfleet.config.workflows import check_workflows
 
 # no deadline: the machine may be busy; deterministic: a failure in CI is the same one here
 quick = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -141,6 +144,34 @@ def _as_yaml_1_2(data: Any) -> Any:
             return {key: _as_yaml_1_2(value) for key, value in sorted(data.items())}
 
 
+JSON_KEYS = st.sampled_from(
+    [
+        *("version", "inputs", "steps", "outputs", "specification", "type", "name", "selector", "model_id"),
+        *("network_input", "post_processing", "training_input_size", "height", "color_mode", "fused"),
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(JSON_KEYS, inner, max_size=4),
+)
+
+
+@quick
+@given(st.dictionaries(JSON_KEYS, JSON, max_size=6))
+@example(
+    {"version": "1.0", "inputs": [{"type": [], "name": {}}], "steps": [{"model_id": []}], "outputs": [{"name": 1}]}
+)
+def test_any_workflow_and_any_settings(content: dict[str, Any]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_json(folder / "any.json", content)
+        package = make_package(folder / "package")
+        write_json(package / "inference_config.json", content)
+
+        assert all(problem.rule for problem in check_workflows(folder, ["demo/1"]))
+        assert all(problem.rule for problem in check_package(make_model(package)))
+
+
 LABELS = st.from_regex(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", fullmatch=True)
 PORTS = st.integers(1, 65535)
 PATHS = st.from_regex(r"/[a-z]{1,8}(/[a-z0-9 ._-]{1,12}[a-z]){0,3}", fullmatch=True)
@@ -172,7 +203,10 @@ DEPLOYMENTS = st.fixed_dictionaries(
         "batch": st.fixed_dictionaries({"workers": st.fixed_dictionaries({"cpu": POOLS, "gpu": st.none() | POOLS})}),
     }
 ).filter(
-    lambda data: data["hub"]["port"] != data["inference"]["port"] and data["hub"]["state"] != data["hub"]["storage"]
+    lambda data: (
+        data["hub"]["port"] != data["inference"]["port"]
+        and not Path(data["hub"]["state"]).is_relative_to(data["hub"]["storage"])
+    )
 )
 
 

@@ -62,11 +62,11 @@ def first_input(**fields: str) -> Change:
 @pytest.mark.parametrize(
     ("change", "path", "rule"),
     [
-        (lambda s: s.pop("version"), "version", "is no text"),
-        (lambda s: s.update(version=1.0), "version", "is no text"),
-        (lambda s: s.pop("inputs"), "inputs", "is no list"),
-        (lambda s: s.update(steps={}), "steps", "is no list"),
-        (lambda s: s.pop("outputs"), "outputs", "is no list"),
+        (lambda s: s.pop("version"), "version", "is missing or no text"),
+        (lambda s: s.update(version=1.0), "version", "is missing or no text"),
+        (lambda s: s.pop("inputs"), "inputs", "is missing or no list"),
+        (lambda s: s.update(steps={}), "steps", "is missing or no list"),
+        (lambda s: s.pop("outputs"), "outputs", "is missing or no list"),
         (first_input(type="WorkflowParameter"), "inputs", "has no image inputs where exactly one is needed"),
         (
             lambda s: s["inputs"].append({"type": "InferenceImage", "name": "second"}),
@@ -79,8 +79,8 @@ def first_input(**fields: str) -> Change:
         (lambda s: s["outputs"][0].update(name="../x"), "outputs[0].name", "cannot name a file"),
         (lambda s: s["outputs"][0].update(name=".hidden"), "outputs[0].name", "cannot name a file"),
         (lambda s: s["outputs"][0].update(name="x" * 129), "outputs[0].name", "cannot name a file"),
-        (lambda s: s["outputs"][0].pop("selector"), "outputs[0].selector", "is no text"),
-        (lambda s: s["steps"][0].pop("type"), "steps[0].type", "is no text"),
+        (lambda s: s["outputs"][0].pop("selector"), "outputs[0].selector", "is missing or no text"),
+        (lambda s: s["steps"][0].pop("type"), "steps[0].type", "is missing or no text"),
         (lambda s: s["steps"][0].update(model_id="demo/3"), "steps[0].model_id", "is not a model of the deployment"),
     ],
 )
@@ -130,6 +130,7 @@ def test_text_that_yaml_cannot_read_loses_its_line_only(tmp_path: Path) -> None:
         (b"\xff", "file-encoding"),
         (b'{"a":' * 100_000, "json-syntax"),
         (b'{"specification": []}', "workflow-shape"),
+        (b'{"version": "1.0", "inputs": [{"type": [], "name": {}}], "steps": [], "outputs": []}', "workflow-shape"),
         (b'{"version": "1.0", "inputs": [1, null, []], "steps": [[]], "outputs": ["x"]}', "workflow-shape"),
     ],
 )

@@ -45,19 +45,22 @@ def workflow_problems(data: object, folder: Path) -> Iterator[Problem | Finding]
 
 def models_of(data: object, folder: Path) -> Iterator[tuple[int, Model]]:
     """The entries of `models` that are right in themselves, in data that is not right as a whole."""
-    entries = peek(data, "models")
-    for index, entry in enumerate(cast("list[object]", entries) if isinstance(entries, list) else ()):
+    for index, entry in enumerate(_entries(data)):
         try:
             yield index, Model.model_validate(entry, context={"folder": folder})
         except ValidationError:
             continue
 
 
-def _model_ids(data: object) -> set[str]:
-    """Every id that is written, right or not: a workflow that names it is not what is wrong."""
+def _entries(data: object) -> list[object]:
     entries = peek(data, "models")
-    ids = (peek(entry, "id") for entry in (cast("list[object]", entries) if isinstance(entries, list) else ()))
-    return {model_id for model_id in ids if isinstance(model_id, str)}
+    return cast("list[object]", entries) if isinstance(entries, list) else []
+
+
+def _model_ids(data: object) -> dict[str, None]:
+    """Every id that is written, right or not, in order: a workflow that names it is not what is wrong."""
+    ids = (peek(entry, "id") for entry in _entries(data))
+    return dict.fromkeys(model_id for model_id in ids if isinstance(model_id, str))
 
 
 def _package_rule(problem: Problem, folder: Path) -> str:

@@ -4,6 +4,7 @@ Every problem names its place, the value, the rule that it breaks and the way ou
 No value that looks like a secret is ever repeated (`shown`).
 """
 
+import contextlib
 import difflib
 import re
 from collections.abc import Iterable, Sequence
@@ -97,13 +98,16 @@ def shown(value: str, path: str = "") -> str:
     """`value` as a message may carry it: short, on one line, printable, and never a secret."""
     if looks_secret(value, path):
         return "…"
-    printable = "".join(c if c.isprintable() else repr(c)[1:-1] for c in value[: SHOWN_CHARACTERS + 1])
-    return printable if len(value) <= SHOWN_CHARACTERS else printable[:SHOWN_CHARACTERS] + "…"
+    return _printable(value) if len(value) <= SHOWN_CHARACTERS else _printable(value[:SHOWN_CHARACTERS]) + "…"
 
 
 def display_path(path: Path) -> str:
     """`path` as the user would type it: relative to the present folder where it lies in it."""
-    try:
-        return str(path.relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return str(path)
+    with contextlib.suppress(ValueError, OSError):
+        path = path.relative_to(Path.cwd())
+    return _printable(str(path))
+
+
+def _printable(text: str) -> str:
+    """`text` on one line, without what a terminal would act on."""
+    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)

@@ -31,9 +31,12 @@ def _url_for_wildcard(data: object) -> Iterator[Breach]:
 
 def _storage_apart(data: object) -> Iterator[Breach]:
     state, storage = peek(data, "state", default="./state"), peek(data, "storage")
-    if isinstance(state, str) and isinstance(storage, str) and os.path.normpath(state) == os.path.normpath(storage):
+    if not (isinstance(state, str) and isinstance(storage, str)):
+        return
+    if Path(os.path.normpath(state)).is_relative_to(os.path.normpath(storage)):
+        rule = "is hub.state or holds it: keys and the database would lie among the images"
         fix = "give hub.storage a folder of its own, as in './state/storage'"
-        yield Breach(("storage",), storage, "same-folder", "is also hub.state, which holds keys and the database", fix)
+        yield Breach(("storage",), storage, "same-folder", rule, fix)
 
 
 class Hub(RuledSection):

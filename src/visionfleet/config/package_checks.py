@@ -20,6 +20,7 @@ MAX_OPSET = 19
 _BOXES_THEN_CLASSES = {Architecture.YOLOV8, Architecture.YOLOV9, Architecture.YOLOV11, Architecture.YOLOV12}
 _BOX_CHANNELS = 4
 _CLASSIFIERS = {Task.CLASSIFICATION: "softmax", Task.MULTI_LABEL_CLASSIFICATION: "sigmoid"}
+_ONE_A_LINE = "write one class name a line, in the order of the model's classes"
 
 WEIGHTS = "weights.onnx"
 CLASS_NAMES = "class_names.txt"
@@ -46,18 +47,15 @@ def file_problems(folder: Path, names: tuple[str, ...]) -> Iterator[Problem]:
 def class_name_problems(path: Path, lines: list[str]) -> Iterator[Problem]:
     """A name's line is its number, and the server skips empty lines: one would shift every name after it."""
     if not lines:
-        yield _problem(
-            path, "class-names", "holds no class name", "write one a line, in the order of the model's classes"
-        )
+        yield _problem(path, "class-names", "holds no class name", _ONE_A_LINE)
     elif lines[0].startswith("\ufeff"):
         yield _problem(path, "class-names", "starts with a byte order mark", "save it as UTF-8 without one", 1)
     first: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         name = line.strip()
         if not name:
-            yield _problem(
-                path, "class-names", "is an empty line", "remove it: class names are numbered by line", number
-            )
+            fix = "remove it: class names are numbered by line"
+            yield _problem(path, "class-names", "is an empty line", fix, number)
         elif first.setdefault(name, number) != number:
             rule = f"repeats the class name '{shown(name)}'"
             yield _problem(path, "class-names", rule, f"it stands in line {first[name]} already", number)
@@ -104,13 +102,13 @@ def class_count_problems(
     if classes is None or peek(settings, "post_processing", "fused") is True or classes == names:
         return
     rule = f"has {_count(names, 'class name')}, and {WEIGHTS} has {_count(classes, 'class')}"
-    yield _problem(path, "class-count", rule, "write one class name a line, in the order of the model's classes")
+    yield _problem(path, "class-count", rule, _ONE_A_LINE)
 
 
 def _classes(header: OnnxHeader, model: Model) -> int | None:
     """How many classes the graph's output has room for, where its shape tells."""
     shape = header.outputs[0]
-    if model.task is Task.CLASSIFICATION and len(shape) == 2:
+    if model.task in _CLASSIFIERS and len(shape) == 2:
         return shape[1]
     if model.architecture not in _BOXES_THEN_CLASSES or len(shape) != 3 or shape[1] is None:
         return None

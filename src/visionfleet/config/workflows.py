@@ -13,11 +13,11 @@ from typing import Any, cast
 
 from visionfleet.config.document import Place, find_places, nearest_place
 from visionfleet.config.errors import ConfigError, Problem, display_path, near_miss, path_text, shown
-from visionfleet.config.files import MEBIBYTE, folder_fault, read_json, read_text, refuse_file
+from visionfleet.config.files import MEBIBYTE, read_json, read_text, refuse_file
 from visionfleet.config.section import Breach, Location, peek
 
 MAX_WORKFLOW_BYTES = 4 * MEBIBYTE
-IMAGE_TYPES = frozenset({"WorkflowImage", "InferenceImage"})
+IMAGE_TYPES = ("WorkflowImage", "InferenceImage")
 # Roboflow's workflow slugs; the id is part of URLs and file names
 _ID = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 # an output's name becomes the folder of its images, and a column of a table
@@ -60,22 +60,21 @@ def check_workflows(folder: Path, model_ids: Collection[str]) -> list[Problem]:
 def _read_all(folder: Path) -> tuple[dict[str, Workflow], list[Problem]]:
     workflows: dict[str, Workflow] = {}
     problems: list[Problem] = []
-    for path in _workflow_files(folder):
+    try:
+        # hidden files are editors' and archivers' own
+        paths = sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return workflows, problems
+    except OSError as error:
+        rule = f"cannot be read: {error.strerror}"
+        fix = "mend its permissions"
+        return workflows, [Problem(display_path(folder), None, None, "", None, rule, fix, "workflows-missing")]
+    for path in paths:
         try:
             workflows[path.stem] = _read_workflow(path, folder)
         except ConfigError as error:
             problems += error.problems
     return workflows, problems
-
-
-def _workflow_files(folder: Path) -> list[Path]:
-    """The JSON files; hidden ones are editors' and archivers' own."""
-    if folder_fault(folder):
-        return []
-    try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
-    except OSError as error:
-        refuse_file(folder, "workflows-missing", f"cannot be read: {error.strerror}", "mend its permissions")
 
 
 def _read_workflow(path: Path, folder: Path) -> Workflow:
@@ -106,14 +105,16 @@ def _specification_of(content: dict[str, Any]) -> dict[str, Any]:
 
 def _breaches(specification: dict[str, Any]) -> Iterator[Breach]:
     if not isinstance(specification.get("version"), str):
-        yield Breach(("version",), None, "workflow-shape", "is no text", 'a specification has "version": "1.0"')
+        yield Breach(
+            ("version",), None, "workflow-shape", "is missing or no text", 'a specification has "version": "1.0"'
+        )
     for section in _SECTIONS:
         entries = specification.get(section)
         if isinstance(entries, list):
             yield from _entry_breaches(section, cast("list[object]", entries))
         else:
             fix = f"a specification has the lists {', '.join(_SECTIONS)}"
-            yield Breach((section,), None, "workflow-shape", "is no list", fix)
+            yield Breach((section,), None, "workflow-shape", "is missing or no list", fix)
     yield from _image_input_breaches(specification.get("inputs"))
 
 
@@ -125,7 +126,7 @@ def _entry_breaches(section: str, entries: list[object]) -> Iterator[Breach]:
         for key in needed:
             if not isinstance(peek(entry, key), str):
                 fix = f"each of the {section} has {', '.join(needed)}"
-                yield Breach((section, index, key), None, "workflow-shape", "is no text", fix)
+                yield Breach((section, index, key), None, "workflow-shape", "is missing or no text", fix)
         name = peek(entry, "name")
         if not isinstance(name, str):
             continue
@@ -144,17 +145,15 @@ def _image_input_breaches(inputs: object) -> Iterator[Breach]:
     images = [entry for entry in cast("list[object]", inputs) if peek(entry, "type") in IMAGE_TYPES]
     if len(images) != 1:
         rule = f"has {len(images) or 'no'} image inputs where exactly one is needed"
-        fix = f"an input of type {' or '.join(sorted(IMAGE_TYPES))} takes the images of a batch"
+        fix = f"an input of type {' or '.join(IMAGE_TYPES)} takes the images of a batch"
         yield Breach(("inputs",), None, "workflow-image-input", rule, fix)
 
 
 def _unknown_models(workflow: Workflow, model_ids: Collection[str]) -> Iterator[Breach]:
     for index, model_id in _model_ids(workflow.specification):
         if model_id not in model_ids:
-            at = ("steps", index, "model_id")
-            yield Breach(
-                at, model_id, "unknown-model", "is not a model of the deployment", near_miss(model_id, model_ids)
-            )
+            at, rule = ("steps", index, "model_id"), "is not a model of the deployment"
+            yield Breach(at, model_id, "unknown-model", rule, near_miss(model_id, model_ids))
 
 
 def _model_ids(specification: dict[str, Any]) -> Iterator[tuple[int, str]]:
