@@ -7,9 +7,9 @@ from sqlalchemy import select
 
 from tests.hub.support import JOBS, STAGING, Api, Clock, jpeg
 from visionfleet.config import DeploymentConfig
-from visionfleet.hub.batches import URL_SECONDS
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.keys import create_key, list_keys, revoke_key
+from visionfleet.hub.staging.batches import URL_SECONDS
 from visionfleet.hub.store.tables import ApiKey
 
 

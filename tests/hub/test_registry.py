@@ -6,8 +6,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from visionfleet.config import ConfigError, load
+from visionfleet.hub.objects.storage import ObjectMissing
 from visionfleet.hub.registry import Registry, UnknownModel, UnknownWorkflow
-from visionfleet.hub.storage import ObjectMissing
 
 WORKFLOW = {
     "version": "1.0",

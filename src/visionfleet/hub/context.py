@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from visionfleet.config import DeploymentConfig, SecretUnavailable
 from visionfleet.config.hub import Hub as HubSection
+from visionfleet.hub.objects.signing import Signer
+from visionfleet.hub.objects.storage import Storage, StorageError
 from visionfleet.hub.registry import Registry
-from visionfleet.hub.signing import Signer
-from visionfleet.hub.storage import Storage, StorageError
 from visionfleet.hub.store import Store
 
 SIGNING_KEY_FILE = "signing.key"

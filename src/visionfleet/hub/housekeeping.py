@@ -7,8 +7,8 @@ from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
-from visionfleet.hub.ingestion import fail_ingest
-from visionfleet.hub.stages import end_job, settle
+from visionfleet.hub.processing.stages import end_job, settle
+from visionfleet.hub.staging.ingestion import fail_ingest
 from visionfleet.hub.store.tables import Batch, Job, StatusType, Task, TaskKind
 
 MAX_BATCHES_A_SWEEP = 100

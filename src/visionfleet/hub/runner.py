@@ -15,10 +15,10 @@ import structlog
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
-from visionfleet.hub.exports import run_export
 from visionfleet.hub.housekeeping import bury_overdue, end_failed, sweep
-from visionfleet.hub.ingestion import run_ingest
-from visionfleet.hub.logs import Event, write_task_log
+from visionfleet.hub.processing.exports import run_export
+from visionfleet.hub.processing.logs import Event, write_task_log
+from visionfleet.hub.staging.ingestion import run_ingest
 from visionfleet.hub.store.tables import Task, TaskKind
 
 HUB_THREADS = 2

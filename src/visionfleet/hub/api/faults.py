@@ -10,8 +10,8 @@ from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
 from visionfleet.hub.errors import HubError
-from visionfleet.hub.signing import InvalidSignature
-from visionfleet.hub.storage import InvalidKey, ObjectMissing, StorageError, StorageFull, TooLarge
+from visionfleet.hub.objects.signing import InvalidSignature
+from visionfleet.hub.objects.storage import InvalidKey, ObjectMissing, StorageError, StorageFull, TooLarge
 
 STORAGE_STATUS: dict[type[StorageError], int] = {InvalidKey: 400, ObjectMissing: 404, TooLarge: 413, StorageFull: 507}
 HTTP_CODES = {404: "route_not_found", 405: "method_not_allowed"}

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 
 from visionfleet.hub.api.access import AnyCaller, BaseUrl, HubDep, check_workspace
-from visionfleet.hub.batches import URL_SECONDS
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.registry import UnknownModel, UnknownWorkflow
+from visionfleet.hub.staging.batches import URL_SECONDS
 
 router = APIRouter(tags=["platform"])
 ModelId = Annotated[str, Query(alias="modelId")]

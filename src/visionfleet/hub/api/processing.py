@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Query
 
-from visionfleet.hub import jobs
 from visionfleet.hub.api.access import ClientWorkspace, HubDep, PageDep
+from visionfleet.hub.processing import jobs
 
 router = APIRouter(prefix="/batch-processing/v1/external/{workspace}/jobs", tags=["batch processing"])
 

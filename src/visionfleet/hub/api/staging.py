@@ -10,10 +10,10 @@ from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 
-from visionfleet.hub import batches
 from visionfleet.hub.api.access import BaseUrl, ClientWorkspace, HubDep, PageDep
 from visionfleet.hub.errors import HubError
-from visionfleet.hub.ingest import MAX_IMAGE_BYTES
+from visionfleet.hub.staging import batches
+from visionfleet.hub.staging.ingest import MAX_IMAGE_BYTES
 
 MAX_FORM_OVERHEAD = 64 * 1024
 

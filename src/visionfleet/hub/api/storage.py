@@ -11,9 +11,9 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 
 from visionfleet.hub.api.access import HubDep
-from visionfleet.hub.batches import MAX_SHARD_BYTES, SHARD_SUFFIX, shard_uploaded
 from visionfleet.hub.context import Hub
 from visionfleet.hub.registry import PACKAGES_PREFIX
+from visionfleet.hub.staging.batches import MAX_SHARD_BYTES, SHARD_SUFFIX, shard_uploaded
 from visionfleet.protocol import MAX_FILE_BYTES
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")

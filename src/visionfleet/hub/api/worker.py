@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from visionfleet.hub import leases
 from visionfleet.hub.api.access import BaseUrl, HubDep, WorkerCaller
+from visionfleet.hub.processing import leases
 from visionfleet.protocol import (
     FailRequest,
     HeartbeatAnswer,

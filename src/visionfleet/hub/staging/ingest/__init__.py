@@ -1,8 +1,8 @@
 """What comes in: single images, and shards of them. Everything here treats its input as hostile."""
 
-from visionfleet.hub.ingest.images import MAX_IMAGE_BYTES, BadImage, ImageInfo, check_image
-from visionfleet.hub.ingest.shards import Entry, Notification, Rejected, ShardLimits, read_shard
-from visionfleet.hub.ingest.tar import BadShard
+from visionfleet.hub.staging.ingest.images import MAX_IMAGE_BYTES, BadImage, ImageInfo, check_image
+from visionfleet.hub.staging.ingest.shards import Entry, Notification, Rejected, ShardLimits, read_shard
+from visionfleet.hub.staging.ingest.tar import BadShard
 
 __all__ = [
     "MAX_IMAGE_BYTES",

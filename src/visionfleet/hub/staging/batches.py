@@ -14,9 +14,9 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError, not_found
 from visionfleet.hub.ids import check_batch_id, check_display_name, check_file_name, iso
-from visionfleet.hub.ingest import BadImage, check_image
+from visionfleet.hub.objects.storage import StorageError
 from visionfleet.hub.pages import Page, answer, fetch
-from visionfleet.hub.storage import StorageError
+from visionfleet.hub.staging.ingest import BadImage, check_image
 from visionfleet.hub.store.tables import Batch, BatchType, ContentType, File, Part, Shard, StatusType, Task, TaskKind
 
 SECONDS_A_DAY = 86_400

@@ -9,15 +9,15 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
-from visionfleet.hub.batches import get_batch
 from visionfleet.hub.context import Hub
-from visionfleet.hub.definitions import JobDefinition, check_against_workflow, parse_definition
 from visionfleet.hub.errors import HubError, not_found
 from visionfleet.hub.ids import check_display_name, check_job_id, iso
-from visionfleet.hub.logs import SEVERITIES, Event, log_query, log_view, write_log
 from visionfleet.hub.pages import Page, answer, fetch
+from visionfleet.hub.processing.definitions import JobDefinition, check_against_workflow, parse_definition
+from visionfleet.hub.processing.logs import SEVERITIES, Event, log_query, log_view, write_log
+from visionfleet.hub.processing.stages import PROCESSING, STAGE_NAMES, end_job, start_stage
 from visionfleet.hub.registry import UnknownWorkflow
-from visionfleet.hub.stages import PROCESSING, STAGE_NAMES, end_job, start_stage
+from visionfleet.hub.staging.batches import get_batch
 from visionfleet.hub.store.tables import (
     Batch,
     BatchType,

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, TypeGuard
 
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.ids import check_file_name
-from visionfleet.hub.ingest.images import MAX_IMAGE_BYTES
-from visionfleet.hub.ingest.tar import BadShard, Blocks, Member, members
+from visionfleet.hub.staging.ingest.images import MAX_IMAGE_BYTES
+from visionfleet.hub.staging.ingest.tar import BadShard, Blocks, Member, members
 
 NOTIFICATION_NAME = "notification_config.json"
 MAX_NOTIFICATION_BYTES = 64 * 1024

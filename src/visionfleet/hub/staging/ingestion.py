@@ -17,8 +17,8 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.ids import check_file_name
-from visionfleet.hub.ingest import BadImage, BadShard, Entry, Rejected, check_image, read_shard
-from visionfleet.hub.storage import ObjectMissing
+from visionfleet.hub.objects.storage import ObjectMissing
+from visionfleet.hub.staging.ingest import BadImage, BadShard, Entry, Rejected, check_image, read_shard
 from visionfleet.hub.store.tables import ContentType, File, Shard, StatusType, Task
 
 MAX_REPORTED_FILES = 1000

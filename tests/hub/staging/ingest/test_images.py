@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from visionfleet.hub.ingest import images
-from visionfleet.hub.ingest.images import (
+from visionfleet.hub.staging.ingest import images
+from visionfleet.hub.staging.ingest.images import (
     MAX_IMAGE_BYTES,
     MAX_JPEG_SCANS,
     MAX_PIXELS,

@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
-from visionfleet.hub.definitions import parse_definition
 from visionfleet.hub.errors import task_cancelled
-from visionfleet.hub.outputs import Output, add_file
-from visionfleet.hub.results import merge_csv, merge_jsonl
-from visionfleet.hub.stages import PROCESSING, settle
-from visionfleet.hub.storage import Storage
+from visionfleet.hub.objects.storage import Storage
+from visionfleet.hub.processing.definitions import parse_definition
+from visionfleet.hub.processing.outputs import Output, add_file
+from visionfleet.hub.processing.results import merge_csv, merge_jsonl
+from visionfleet.hub.processing.stages import PROCESSING, settle
 from visionfleet.hub.store.tables import ContentType, File, Job, Stage, Task
 from visionfleet.protocol import FAILURES_PART, RESULTS_PART
 

@@ -14,16 +14,16 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
-from visionfleet.hub.batches import URL_SECONDS
-from visionfleet.hub.chunks import merge_chunks
 from visionfleet.hub.context import Hub
-from visionfleet.hub.definitions import parse_definition
 from visionfleet.hub.errors import HubError, task_cancelled
 from visionfleet.hub.keys import Caller
-from visionfleet.hub.logs import Event, write_task_log
-from visionfleet.hub.outputs import Output, add_file
-from visionfleet.hub.results import to_jsonl
-from visionfleet.hub.stages import settle
+from visionfleet.hub.processing.chunks import merge_chunks
+from visionfleet.hub.processing.definitions import parse_definition
+from visionfleet.hub.processing.logs import Event, write_task_log
+from visionfleet.hub.processing.outputs import Output, add_file
+from visionfleet.hub.processing.results import to_jsonl
+from visionfleet.hub.processing.stages import settle
+from visionfleet.hub.staging.batches import URL_SECONDS
 from visionfleet.hub.store.tables import ContentType, File, ImageState, Job, Stage, Task, TaskImage, TaskKind
 from visionfleet.protocol import (
     FAILURES_PART,

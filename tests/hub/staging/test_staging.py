@@ -6,7 +6,7 @@ import pytest
 
 from tests.hub.support import STAGING, Api, Clock, archive, jpeg
 from visionfleet.hub import tasks
-from visionfleet.hub.batches import URL_SECONDS
+from visionfleet.hub.staging.batches import URL_SECONDS
 
 
 def names(api: Api, batch: str) -> list[str]:

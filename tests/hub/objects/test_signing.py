@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionfleet.hub.signing import InvalidSignature, Signer
+from visionfleet.hub.objects.signing import InvalidSignature, Signer
 
 KEY = b"k" * 32
 NOW = 1_000_000.0

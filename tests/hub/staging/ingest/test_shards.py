@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from visionfleet.hub.ingest import BadShard, Entry, Notification, Rejected, ShardLimits, read_shard
-from visionfleet.hub.ingest.tar import MAX_EXTENSION_BYTES
+from visionfleet.hub.staging.ingest import BadShard, Entry, Notification, Rejected, ShardLimits, read_shard
+from visionfleet.hub.staging.ingest.tar import MAX_EXTENSION_BYTES
 
 Item = Entry | Rejected | Notification
 

@@ -13,10 +13,10 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
-from visionfleet.hub.batches import new_batch
 from visionfleet.hub.context import Hub
 from visionfleet.hub.ids import MAX_BATCH_ID
-from visionfleet.hub.logs import Event, write_log
+from visionfleet.hub.processing.logs import Event, write_log
+from visionfleet.hub.staging.batches import new_batch
 from visionfleet.hub.store.tables import Batch, BatchType, Job, Stage, StatusType, Task, TaskKind, TaskState
 
 PROCESSING = "processing"

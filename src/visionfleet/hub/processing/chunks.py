@@ -7,7 +7,7 @@ import json
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from visionfleet.hub.storage import Storage
+from visionfleet.hub.objects.storage import Storage
 from visionfleet.hub.store.tables import File, TaskImage
 
 

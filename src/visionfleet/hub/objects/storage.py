@@ -21,7 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from visionfleet.config.hub import Hub as HubSection
-from visionfleet.hub.signing import SignedMethod, Signer
+from visionfleet.hub.objects.signing import SignedMethod, Signer
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -43,7 +43,7 @@ ABANDONED_SECONDS = 24 * 3600
 """No write is staged for so long without a byte of it arriving."""
 
 _STAGED = re.compile(r".*#\d+")  # name#1 is where the folder backend stages a write of name
-_UNSAFE_SEGMENT = re.compile(rf"\.{{0,2}}|{_STAGED.pattern}")
+_UNSAFE_SEGMENT = re.compile(rf"\.{{0,2}}|{_STAGED.pattern}|[A-Za-z][:|]")  # "C:" the backend takes for a drive
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _NO_SPACE = re.compile(r"\(os error (28|122)\)")  # ENOSPC, EDQUOT
 

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from visionfleet.hub.storage import Storage
+from visionfleet.hub.objects.storage import Storage
 
 Record = dict[str, Any]
 

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from visionfleet.hub import results
-from visionfleet.hub.results import (
+from visionfleet.hub.objects.signing import Signer
+from visionfleet.hub.objects.storage import ObjectMissing, Storage
+from visionfleet.hub.processing import results
+from visionfleet.hub.processing.results import (
     NEUTRALISED,
     ROWS_A_CHUNK,
     columns_of,
@@ -18,8 +20,6 @@ from visionfleet.hub.results import (
     to_csv,
     to_jsonl,
 )
-from visionfleet.hub.signing import Signer
-from visionfleet.hub.storage import ObjectMissing, Storage
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Data staging: batches, and how images come into them."""
