@@ -43,7 +43,7 @@ ABANDONED_SECONDS = 24 * 3600
 """No write is staged for so long without a byte of it arriving."""
 
 _STAGED = re.compile(r".*#\d+")  # name#1 is where the folder backend stages a write of name
-_UNSAFE_SEGMENT = re.compile(rf"\.{{0,2}}|{_STAGED.pattern}|[A-Za-z][:|]")  # "C:" the backend takes for a drive
+_UNSAFE_SEGMENT = re.compile(rf"\.{{0,2}}|{_STAGED.pattern}|.*[A-Za-z][:|]")  # a "C:" at the end is taken for a drive
 _UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
 _NO_SPACE = re.compile(r"\(os error (28|122)\)")  # ENOSPC, EDQUOT
 
