@@ -75,6 +75,7 @@ class EndpointPlan:
     port: int
     api_key_secret: str | None  # a name in Secrets Manager that exists; None: one is made, its value set by hand
     allowed_cidrs: tuple[str, ...]
+    ami: str | None = None  # None: the newest GPU image at creation, then kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class NodePoolPlan:
     spot: bool
     volume_gb: int
     gpu_product: str | None
+    gpus: int = 0  # of one node; the types of a pool have the same number
 
 
 @dataclass(frozen=True, slots=True)
