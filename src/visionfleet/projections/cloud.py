@@ -123,6 +123,7 @@ class MirrorPlan:
     """The registry that machines and nodes pull from, instead of the public one."""
 
     upstream: str  # registry host
+    repositories: tuple[str, ...]  # what may be pulled, such as roboflow/roboflow-inference-server-gpu; at least one
     credentials_secret: str | None  # a name in Secrets Manager, which pull-through of Docker Hub asks for
 
 
