@@ -143,8 +143,7 @@ def run_batch(steps: Steps, client: Client) -> None:
         machine_type="cpu",
         aggregation_format="jsonl",
     )
-    job = wait_for_job(client, job_id)
-    client.command("batch-processing show-job-details", job_id=job_id)
+    job = watch_job(client, job_id)
     if job["error"]:
         client.command("batch-processing fetch-logs", job_id=job_id)
         raise StepError(f"job {job_id} ended with an error: {job['lastNotification']}", "worker-1", "inference")
@@ -181,18 +180,20 @@ def wait_for_ingest(client: Client, batch_id: str, count: int) -> None:
     client.command("data-staging show-batch-details", batch_id=batch_id)
 
 
-def wait_for_job(client: Client, job_id: str) -> dict[str, Any]:
-    """Until the job has ended; gives its details."""
+def watch_job(client: Client, job_id: str) -> dict[str, Any]:
+    """Shows the job again and again until it has ended; gives its metadata."""
+    shown_jobs: list[dict[str, Any]] = []
 
-    def details() -> dict[str, Any]:
-        return client.get("batch-processing", f"jobs/{job_id}")["job"]
+    def show() -> bool:
+        # asked before it is shown: what is shown last is the job that has ended
+        shown_jobs.append(client.get("batch-processing", f"jobs/{job_id}")["job"])
+        client.command("batch-processing show-job-details", job_id=job_id)
+        return shown_jobs[-1]["isTerminal"]
 
     wait_until(
-        lambda: details()["isTerminal"],
-        lambda: f"{details()['currentStage']}: {details()['lastNotification']}",
-        timeout=JOB_SECONDS,
+        show, lambda: f"{shown_jobs[-1]['currentStage']}: {shown_jobs[-1]['lastNotification']}", timeout=JOB_SECONDS
     )
-    return details()
+    return shown_jobs[-1]
 
 
 def seconds_of(job: dict[str, Any]) -> float:
