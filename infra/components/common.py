@@ -35,6 +35,7 @@ _PASSED_ON = (
 )
 
 Statement = Mapping[str, Any]
+Condition = Mapping[str, Mapping[str, pulumi.Input[str] | Sequence[pulumi.Input[str]]]]
 
 
 def stack_options(region: str, tags: Mapping[str, str]) -> pulumi.ResourceOptions:
@@ -70,7 +71,7 @@ def encryption_key(name: str, description: str, tier: Tier, parent: pulumi.Resou
 def allow(
     actions: Sequence[str],
     resources: Sequence[pulumi.Input[str]],
-    condition: Mapping[str, Mapping[str, pulumi.Input[str]]] | None = None,
+    condition: Condition | None = None,
 ) -> Statement:
     """An IAM statement. Name actions and resources: the tests refuse `*` where AWS has a resource."""
     statement: dict[str, Any] = {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
@@ -80,7 +81,7 @@ def allow(
 def trust(
     service: str,
     actions: Sequence[str] = ("sts:AssumeRole",),
-    condition: Mapping[str, Mapping[str, pulumi.Input[str]]] | None = None,
+    condition: Condition | None = None,
 ) -> Statement:
     """The statement of an assume-role policy by which an AWS service, such as `ec2.amazonaws.com`, takes the role."""
     statement: dict[str, Any] = {"Effect": "Allow", "Action": list(actions), "Principal": {"Service": service}}

@@ -105,6 +105,7 @@ class ClusterPlan:
     gpu: tuple[NodePoolPlan, ...]
     gpu_autoscaler: GpuAutoscaler
     addons: dict[str, str]  # name -> pinned version
+    tier: Tier = Tier.PRODUCTION  # production: the cluster refuses to be deleted
 
 
 @dataclass(frozen=True, slots=True)
