@@ -22,6 +22,7 @@ OLD_RULE = "aws:ec2/securityGroupRule:SecurityGroupRule"
 INGRESS_RULE = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 BUCKET = "aws:s3/bucket:Bucket"
+KEY = "aws:kms/key:Key"
 
 # Actions for which AWS knows no resource, so that `*` is the only way to allow them (service authorization reference).
 # A statement that allows them allows nothing else.
@@ -61,7 +62,7 @@ ENCRYPTED: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
     "aws:eks/cluster:Cluster": lambda inputs: inputs.get("encryptionConfig", {}).get("resources") == ["secrets"],
     "aws:sqs/queue:Queue": lambda inputs: inputs.get("sqsManagedSseEnabled") or inputs.get("kmsMasterKeyId"),
     "aws:sns/topic:Topic": lambda inputs: inputs.get("kmsMasterKeyId"),
-    "aws:kms/key:Key": lambda inputs: inputs.get("enableKeyRotation"),
+    KEY: lambda inputs: inputs.get("enableKeyRotation"),
     LAUNCH_TEMPLATE: lambda inputs: _disks_encrypted(inputs),  # noqa: PLW0108 - defined below
     "aws:ec2/instance:Instance": lambda inputs: inputs.get("rootBlockDevice", {}).get("encrypted"),
 }
@@ -119,9 +120,9 @@ def tagged_at_launch(recording: Recording) -> Iterator[str]:
 
 
 def placed(recording: Recording) -> Iterator[str]:
-    """Everything of AWS is a child of a component: a stack's tree can be read."""
+    """Everything of AWS lies below a component, so that a stack's tree can be read. The provider alone is a root."""
     for resource in recording.of_aws():
-        if "visionfleet:aws:" not in resource.parent:
+        if resource.parent_type in ("", "pulumi:pulumi:Stack"):
             yield f"{resource} belongs to no component"
 
 
@@ -180,6 +181,8 @@ def least_privilege(recording: Recording) -> Iterator[str]:
     """No `*` action, no `*` resource where AWS has a resource, nobody let in unnamed, no exceptions."""
     for resource in recording.of_aws():
         for statement in _statements(resource.inputs):
+            if resource.type == KEY:
+                statement = {**statement, "Resource": resource.id}  # noqa: PLW2901 - in a key's policy, `*` is the key
             if statement["Effect"] == "Allow":
                 yield from (f"{resource} {complaint}" for complaint in _excesses(statement))
 
