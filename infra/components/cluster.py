@@ -175,28 +175,26 @@ class Cluster(pulumi.ComponentResource):
         return pools
 
     def _addon(self, addon: str, after: list[pulumi.Resource]) -> aws.eks.Addon:
+        """An add-on in the file's version. One that calls AWS has a role, so that nodes, and so all pods, need none."""
+        name = f"{self._name}-{addon}"
+        identities: list[aws.eks.AddonPodIdentityAssociationArgsDict] = []
+        if addon in ADDON_ROLES:
+            service_account, policy = ADDON_ROLES[addon]
+            role = pod_role(name, ServiceAccount(self._plan.name, "kube-system", service_account), self)
+            permission = aws.iam.RolePolicyAttachment(
+                name, role=role.name, policy_arn=f"{POLICIES}/{policy}", opts=pulumi.ResourceOptions(parent=role)
+            )
+            identities, after = [{"role_arn": role.arn, "service_account": service_account}], [*after, permission]
         return aws.eks.Addon(
-            f"{self._name}-{addon}",
+            name,
             cluster_name=self._cluster.name,
             addon_name=addon,
             addon_version=self._plan.addons[addon],
-            pod_identity_associations=self._addon_identity(addon),
+            pod_identity_associations=identities or None,
             resolve_conflicts_on_create="OVERWRITE",
             resolve_conflicts_on_update="OVERWRITE",  # the file wins over what was changed by hand
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
-
-    def _addon_identity(self, addon: str) -> list[aws.eks.AddonPodIdentityAssociationArgsDict] | None:
-        """The role of an add-on that calls AWS. It is the add-on's, so that nodes, and so all pods, do without it."""
-        if addon not in ADDON_ROLES:
-            return None
-        service_account, policy = ADDON_ROLES[addon]
-        name = f"{self._name}-{addon}"
-        role = pod_role(name, ServiceAccount(self._plan.name, "kube-system", service_account), self)
-        aws.iam.RolePolicyAttachment(
-            name, role=role.name, policy_arn=f"{POLICIES}/{policy}", opts=pulumi.ResourceOptions(parent=role)
-        )
-        return [{"role_arn": role.arn, "service_account": service_account}]
 
     def _autoscaler(self) -> None:
         name, opts = f"{self._name}-{self._plan.gpu_autoscaler}", pulumi.ResourceOptions(parent=self)

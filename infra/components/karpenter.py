@@ -69,7 +69,7 @@ class Karpenter(pulumi.ComponentResource):
         )
 
     def _nodes(self) -> aws.iam.Role:
-        role = node_role(f"{self._name}-node", self)
+        role = node_role(f"{self._name}-node", self).role
         aws.iam.InstanceProfile(
             f"{self._name}-node",
             name=instance_profile(self._plan),

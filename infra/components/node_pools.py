@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
@@ -21,21 +22,31 @@ NODE_POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnl
 _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "PreferNoSchedule": "PREFER_NO_SCHEDULE", "NoExecute": "NO_EXECUTE"}
 
 
-def node_role(name: str, parent: pulumi.Resource) -> aws.iam.Role:
-    """The role of machines that join a cluster."""
+@dataclass(frozen=True, slots=True)
+class NodeRole:
+    """The role of machines that join a cluster. They need its `permissions`, which are resources of their own, first."""
+
+    role: aws.iam.Role
+    permissions: Sequence[pulumi.Resource]
+
+
+def node_role(name: str, parent: pulumi.Resource) -> NodeRole:
+    """Make the role of machines that join a cluster."""
     role = aws.iam.Role(
         name,
         assume_role_policy=policy_document(trust("ec2.amazonaws.com")),
         opts=pulumi.ResourceOptions(parent=parent),
     )
-    for policy in NODE_POLICIES:
+    permissions = [
         aws.iam.RolePolicyAttachment(
             f"{name}-{policy}",
             role=role.name,
             policy_arn=f"{POLICIES}/{policy}",
             opts=pulumi.ResourceOptions(parent=role),
         )
-    return role
+        for policy in NODE_POLICIES
+    ]
+    return NodeRole(role, permissions)
 
 
 class NodePools(pulumi.ComponentResource):
@@ -54,9 +65,9 @@ class NodePools(pulumi.ComponentResource):
     ) -> None:
         super().__init__("visionfleet:aws:NodePools", name, None, opts)
         self._name, self._plan, self._cluster, self._subnet_ids = name, plan, cluster, subnet_ids
-        self._role = node_role(f"{name}-node", self)
+        self._node = node_role(f"{name}-node", self)
         groups = {pool.name: self._group(pool) for pool in node_groups(plan)}
-        self.role_arn = self._role.arn
+        self.role_arn = self._node.role.arn
         self.system = groups[plan.system.name]
         self.register_outputs({"role_arn": self.role_arn})
 
@@ -67,7 +78,7 @@ class NodePools(pulumi.ComponentResource):
             name,
             cluster_name=self._cluster.name,
             version=self._plan.version,  # nodes follow the control plane
-            node_role_arn=self._role.arn,
+            node_role_arn=self._node.role.arn,
             subnet_ids=self._subnet_ids,
             ami_type=GPU_IMAGE if pool.gpu_product else CPU_IMAGE,
             capacity_type="SPOT" if pool.spot else "ON_DEMAND",
@@ -86,7 +97,7 @@ class NodePools(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=[self._role],
+                depends_on=self._node.permissions,
                 ignore_changes=["scalingConfig.desiredSize"],  # the autoscaler's
             ),
         )
