@@ -46,6 +46,11 @@ class Resource:
     def id(self) -> str:
         return f"{self.name}-id"
 
+    @property
+    def parent_type(self) -> str:
+        """The type of the parent; empty for the stack itself."""
+        return self.parent.split("::")[2].rsplit("$", 1)[-1] if self.parent else ""
+
     def __str__(self) -> str:
         return f"{self.type} '{self.name}'"
 
@@ -111,10 +116,20 @@ def _event_loop() -> Iterator[None]:
     asyncio.set_event_loop(loop)
     try:
         yield
-        loop.run_until_complete(loop.shutdown_default_executor())
     finally:
+        _end(loop)
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def _end(loop: asyncio.AbstractEventLoop) -> None:
+    """A build that failed leaves the outputs of what it did not get to: the failure is told, they are not."""
+    loop.set_exception_handler(lambda *_: None)
+    pending = asyncio.all_tasks(loop)
+    for task in pending:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_default_executor())
 
 
 class _Mocks(pulumi.runtime.Mocks):
@@ -168,8 +183,16 @@ def _state(resource: Resource, outputs: Mapping[str, Outputs]) -> dict[str, Any]
     return {**made_up, **resource.inputs, **particular}
 
 
+def _subnet(subnet_id: str) -> dict[str, Any]:
+    """A subnet of vpc-1 by its number: `subnet-4` is 10.0.4.0/24, in one of the zones."""
+    number = int(subnet_id.rsplit("-", 1)[1])
+    zone = ZONES[number % len(ZONES)]
+    return {"id": subnet_id, "vpcId": "vpc-1", "cidrBlock": f"10.0.{number}.0/24", "availabilityZone": zone}
+
+
 OUTPUTS: dict[str, Outputs] = {
     "aws:s3/bucket:Bucket": lambda resource: {"bucket": resource.name, "arn": f"arn:aws:s3:::{resource.name}"},
+    "aws:ec2/vpc:Vpc": lambda _: {"ownerId": ACCOUNT},
     "aws:kms/key:Key": lambda resource: {"keyId": resource.id},
     "aws:iam/role:Role": lambda resource: {"arn": f"arn:aws:iam::{ACCOUNT}:role/{resource.name}"},
     "aws:ecr/repository:Repository": lambda resource: {
@@ -189,5 +212,5 @@ CALLS: dict[str, Call] = {
     "aws:index/getPartition:getPartition": lambda _: {"partition": "aws", "dnsSuffix": "amazonaws.com", "id": "aws"},
     "aws:index/getRegion:getRegion": lambda _: {"name": REGION, "region": REGION, "id": REGION},
     "aws:ec2/getVpc:getVpc": lambda args: {"id": args["id"], "cidrBlock": "10.0.0.0/16"},
-    "aws:ec2/getSubnet:getSubnet": lambda args: {"id": args["id"], "vpcId": "vpc-1", "cidrBlock": "10.0.1.0/24"},
+    "aws:ec2/getSubnet:getSubnet": lambda args: _subnet(args["id"]),
 }
