@@ -13,7 +13,7 @@ from infra.components.cluster_autoscaler import ClusterAutoscaler
 from infra.components.common import KEY_DELETION_DAYS, Statement, allow, is_protected, policy_document, trust
 from infra.components.karpenter import Karpenter
 from infra.components.network import Network
-from infra.components.node_pools import POLICIES, NodePools
+from infra.components.node_pools import POLICIES, NodePools, Place
 from infra.components.pod_role import ServiceAccount, pod_role
 from visionfleet.projections.cloud import ClusterPlan, GpuAutoscaler
 
@@ -162,13 +162,8 @@ class Cluster(pulumi.ComponentResource):
 
     def _nodes_and_addons(self) -> NodePools:
         daemons = [self._addon(addon, []) for addon in self._plan.addons if addon in BEFORE_NODES]
-        pools = NodePools(
-            self._name,
-            self._plan,
-            self._cluster,
-            self._network.private_subnet_ids,
-            pulumi.ResourceOptions(parent=self, depends_on=daemons),
-        )
+        place = Place(self._cluster, self._network.private_subnet_ids, daemons)
+        pools = NodePools(self._name, self._plan, place, pulumi.ResourceOptions(parent=self))
         for addon in self._plan.addons:
             if addon not in BEFORE_NODES:
                 self._addon(addon, [pools.system])

@@ -24,7 +24,7 @@ _EFFECTS = {"NoSchedule": "NO_SCHEDULE", "PreferNoSchedule": "PREFER_NO_SCHEDULE
 
 @dataclass(frozen=True, slots=True)
 class NodeRole:
-    """The role of machines that join a cluster. They need its `permissions`, which are resources of their own, first."""
+    """The role of machines that join a cluster, and its permissions, without which they do not."""
 
     role: aws.iam.Role
     permissions: Sequence[pulumi.Resource]
@@ -49,6 +49,18 @@ def node_role(name: str, parent: pulumi.Resource) -> NodeRole:
     return NodeRole(role, permissions)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where nodes join: the cluster, its subnets, and what must be `ready` there before a node can be.
+
+    `ready` is said to each node group, since what a component depends on is not handed down to its children.
+    """
+
+    cluster: aws.eks.Cluster
+    subnet_ids: Sequence[pulumi.Input[str]]
+    ready: Sequence[pulumi.Resource]
+
+
 class NodePools(pulumi.ComponentResource):
     """The node groups of a cluster, one a pool, in private subnets."""
 
@@ -59,12 +71,11 @@ class NodePools(pulumi.ComponentResource):
         self,
         name: str,
         plan: ClusterPlan,
-        cluster: aws.eks.Cluster,
-        subnet_ids: pulumi.Input[Sequence[pulumi.Input[str]]],
+        place: Place,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("visionfleet:aws:NodePools", name, None, opts)
-        self._name, self._plan, self._cluster, self._subnet_ids = name, plan, cluster, subnet_ids
+        self._name, self._plan, self._place = name, plan, place
         self._node = node_role(f"{name}-node", self)
         groups = {pool.name: self._group(pool) for pool in node_groups(plan)}
         self.role_arn = self._node.role.arn
@@ -76,10 +87,10 @@ class NodePools(pulumi.ComponentResource):
         template = self._launch_template(name, pool)
         group = aws.eks.NodeGroup(
             name,
-            cluster_name=self._cluster.name,
+            cluster_name=self._place.cluster.name,
             version=self._plan.version,  # nodes follow the control plane
             node_role_arn=self._node.role.arn,
-            subnet_ids=self._subnet_ids,
+            subnet_ids=self._place.subnet_ids,
             ami_type=GPU_IMAGE if pool.gpu_product else CPU_IMAGE,
             capacity_type="SPOT" if pool.spot else "ON_DEMAND",
             instance_types=list(pool.instance_types),
@@ -97,7 +108,7 @@ class NodePools(pulumi.ComponentResource):
             ],
             opts=pulumi.ResourceOptions(
                 parent=self,
-                depends_on=self._node.permissions,
+                depends_on=[*self._node.permissions, *self._place.ready],
                 ignore_changes=["scalingConfig.desiredSize"],  # the autoscaler's
             ),
         )
@@ -130,8 +141,7 @@ class NodePools(pulumi.ComponentResource):
 
     def _tag(self, name: str, pool: NodePoolPlan, group: aws.eks.NodeGroup) -> None:
         """Tags of a node group stay on the node group, so the auto scaling group gets its own, one by one."""
-        asg = group.resources.apply(lambda resources: resources[0].autoscaling_groups or [])
-        asg_name = asg.apply(lambda groups: groups[0].name or "")
+        asg_name = group.resources.apply(_asg_name)
         for key, value in autoscaler_tags(self._plan, pool).items():
             aws.autoscaling.Tag(
                 f"{name}-{key.removeprefix('k8s.io/cluster-autoscaler/')}",
@@ -139,3 +149,8 @@ class NodePools(pulumi.ComponentResource):
                 tag={"key": key, "value": value, "propagate_at_launch": False},
                 opts=pulumi.ResourceOptions(parent=group),
             )
+
+
+def _asg_name(resources: Sequence[aws.eks.outputs.NodeGroupResource]) -> str:
+    groups = resources[0].autoscaling_groups or []
+    return groups[0].name or ""
