@@ -34,7 +34,7 @@ class ClusterAutoscaler(pulumi.ComponentResource):
             policy=_policy(cluster_name, Scope.of(cluster.arn)),
             opts=pulumi.ResourceOptions(parent=role),
         )
-        associate(name, account, cluster, role, self)
+        associate(name, account, cluster.name, role, self)
         self.role_arn = role.arn
         self.register_outputs({"role_arn": self.role_arn})
 

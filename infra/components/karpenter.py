@@ -132,7 +132,7 @@ class Karpenter(pulumi.ComponentResource):
             policy=policy_document(*statements),
             opts=pulumi.ResourceOptions(parent=role),
         )
-        associate(self._name, account, self._cluster, role, self)
+        associate(self._name, account, self._cluster.name, role, self)
         return role
 
     def _discovery(self, subnet_ids: Sequence[pulumi.Input[str]]) -> None:

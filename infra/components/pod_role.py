@@ -16,7 +16,7 @@ PODS = "pods.eks.amazonaws.com"
 class ServiceAccount:
     """A service account of a cluster."""
 
-    cluster: str
+    cluster: pulumi.Input[str]
     namespace: str
     name: str
 
@@ -42,12 +42,16 @@ def pod_role(name: str, account: ServiceAccount, parent: pulumi.Resource) -> aws
 
 
 def associate(
-    name: str, account: ServiceAccount, cluster: aws.eks.Cluster, role: aws.iam.Role, parent: pulumi.Resource
+    name: str,
+    account: ServiceAccount,
+    cluster_name: pulumi.Input[str],
+    role: aws.iam.Role,
+    parent: pulumi.Resource,
 ) -> aws.eks.PodIdentityAssociation:
     """Give `role` to the pods of `account`. Add-ons of EKS name their roles themselves, and need none of these."""
     return aws.eks.PodIdentityAssociation(
         name,
-        cluster_name=cluster.name,
+        cluster_name=cluster_name,
         namespace=account.namespace,
         service_account=account.name,
         role_arn=role.arn,
