@@ -1,0 +1,10 @@
+"""The pages of the documentation that people write."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+GUIDES = sorted((DOCS / "guides").glob("*.md"))
+RUNBOOK = DOCS / "runbook"
+ADR = DOCS / "adr"
+PAGES = sorted({ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")} - {DOCS / "reference/config.md"})
