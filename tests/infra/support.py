@@ -193,6 +193,14 @@ def _subnet(subnet_id: str) -> dict[str, Any]:
 OUTPUTS: dict[str, Outputs] = {
     "aws:s3/bucket:Bucket": lambda resource: {"bucket": resource.name, "arn": f"arn:aws:s3:::{resource.name}"},
     "aws:ec2/vpc:Vpc": lambda _: {"ownerId": ACCOUNT},
+    "aws:ec2/launchTemplate:LaunchTemplate": lambda _: {"latestVersion": 1},
+    "aws:eks/cluster:Cluster": lambda resource: {
+        "endpoint": f"https://{resource.name}.gr7.{REGION}.eks.amazonaws.com",
+        "vpcConfig": {**resource.inputs["vpcConfig"], "clusterSecurityGroupId": "sg-cluster"},
+    },
+    "aws:eks/nodeGroup:NodeGroup": lambda resource: {
+        "resources": [{"autoscalingGroups": [{"name": f"eks-{resource.name}"}]}]
+    },
     "aws:kms/key:Key": lambda resource: {"keyId": resource.id},
     "aws:iam/role:Role": lambda resource: {"arn": f"arn:aws:iam::{ACCOUNT}:role/{resource.name}"},
     "aws:ecr/repository:Repository": lambda resource: {

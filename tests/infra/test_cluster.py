@@ -22,24 +22,12 @@ MANAGED = NetworkPlan("10.40.0.0/16", 2, nat_per_zone=False, vpc_id=None, public
 EXISTING = NetworkPlan(
     "", 0, nat_per_zone=False, vpc_id="vpc-1", public_subnet_ids=(), private_subnet_ids=("subnet-1", "subnet-2")
 )
-OUTPUTS = {
-    "aws:eks/cluster:Cluster": lambda resource: {
-        "arn": f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/{resource.inputs['name']}",
-        "endpoint": "https://0123456789ABCDEF.gr7.eu-central-1.eks.amazonaws.com",
-        "vpcConfig": {**resource.inputs["vpcConfig"], "clusterSecurityGroupId": "sg-cluster"},
-    },
-    "aws:eks/nodeGroup:NodeGroup": lambda resource: {
-        "resources": [{"autoscalingGroups": [{"name": f"eks-{resource.name}"}]}]
-    },
-    "aws:ec2/launchTemplate:LaunchTemplate": lambda _: {"latestVersion": 1},
-}
-
 AUTOSCALER = "acme-vision-node-groups"
 KARPENTER = replace(PLAN, gpu_autoscaler=GpuAutoscaler.KARPENTER)
 
 
 def build(plan: ClusterPlan = PLAN, network: NetworkPlan | None = None) -> Recording:
-    return record(lambda: _cluster(plan, network or MANAGED), outputs=OUTPUTS)
+    return record(lambda: _cluster(plan, network or MANAGED))
 
 
 def _cluster(plan: ClusterPlan, network_plan: NetworkPlan) -> Cluster:
