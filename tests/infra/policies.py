@@ -225,7 +225,8 @@ def protected(recording: Recording) -> Iterator[str]:
     for resource in recording.of_aws():
         if resource.type in PROTECTED and not PROTECTED[resource.type](resource.inputs):
             yield f"{resource} can be lost"
-        if resource.inputs.get("forceDestroy") or resource.inputs.get("forceDelete"):
+        # a mirror's images (forceDelete) are also upstream
+        if resource.inputs.get("forceDestroy"):
             yield f"{resource} is deleted with all that it holds"
 
 
