@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import event
 
 from visionfleet.config import DeploymentConfig, load
 from visionfleet.hub.context import Hub
@@ -108,6 +111,34 @@ def archive(files: dict[str, bytes]) -> bytes:
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return buffer.getvalue()
+
+
+@contextmanager
+def statements_of(hub: Hub) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that the database gets meanwhile, each with its values."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        seen.append((statement, values))
+
+    event.listen(hub.store._engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(hub.store._engine, "before_cursor_execute", note)
+
+
+@contextmanager
+def plans_of(hub: Hub) -> Iterator[list[str]]:
+    """How SQLite finds the rows of the queries that it gets meanwhile: for each, the lines of its plan."""
+    plans: list[str] = []
+    with statements_of(hub) as seen:
+        yield plans
+    with hub.store._engine.connect() as connection:
+        for statement, values in seen:
+            if statement.startswith("SELECT"):
+                rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+                plans.append("; ".join(row[3] for row in rows))
 
 
 def job_body(batch: str, workflow: str = "grey", **changes: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.hub.support import Clock
+from tests.hub.support import Clock, plans_of
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
@@ -103,6 +103,15 @@ def test_a_released_task_is_due_at_once_and_its_attempt_is_not_counted(hub: Hub,
         assert task.attempts == 1
         with hub.store.write() as session:
             tasks.release(tasks.hold(session, clock(), task.id, task.token), clock())
+
+
+def test_a_claim_takes_the_first_row_of_an_index_however_many_tasks_wait(hub: Hub) -> None:
+    add(hub, 3)
+    with plans_of(hub) as plans:
+        claim(hub)
+    found = [plan for plan in plans if "SEARCH tasks USING INDEX ix_tasks_state_kind_machine_type_run_after" in plan]
+    assert len(found) == 2, plans
+    assert not any("CORRELATED" in plan for plan in plans), plans
 
 
 def test_many_threads_never_lease_the_same_task(hub: Hub) -> None:

@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, or_, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy.orm import Session
 
 from visionfleet.hub.errors import not_found, stale_lease, task_cancelled
 from visionfleet.hub.store import Store
@@ -33,10 +33,11 @@ def enqueue(session: Session, now: float, kind: TaskKind, payload: dict[str, Any
 
 
 def claim(store: Store, kinds: Sequence[TaskKind], owner: str, machine_type: str | None = None) -> Task | None:
-    """Lease the task that has been due the longest, or None. A task whose lease ran out counts as due."""
+    """Lease the task that has been due the longest, or None. Those whose lease ran out go first."""
     now = store.clock()
     with store.write() as session:
-        task_id = session.scalar(_due(now, kinds, machine_type))
+        due = (session.scalar(_oldest(now, state(now), kinds, machine_type)) for state in (_abandoned, _waiting))
+        task_id = next(filter(None, due), None)
         if task_id is None:
             return None
         leased = (
@@ -105,27 +106,30 @@ def overdue(session: Session, now: float) -> Sequence[Task]:
     return session.scalars(select(Task).where(lost)).all()
 
 
-def _due(now: float, kinds: Sequence[TaskKind], machine_type: str | None) -> Select[str]:
-    waiting = and_(Task.state == TaskState.QUEUED, Task.run_after <= now)
-    abandoned = and_(Task.state == TaskState.LEASED, Task.expires_at < now, Task.attempts < MAX_ATTEMPTS)
-    conditions = [or_(waiting, abandoned), Task.kind.in_(kinds), _has_room(now)]
+def _abandoned(now: float) -> Any:
+    """Leased to somebody who is gone, and not for the last time."""
+    return and_(Task.state == TaskState.LEASED, Task.expires_at < now, Task.attempts < MAX_ATTEMPTS)
+
+
+def _waiting(now: float) -> Any:
+    return and_(Task.state == TaskState.QUEUED, Task.run_after <= now)
+
+
+def _oldest(now: float, state: Any, kinds: Sequence[TaskKind], machine_type: str | None) -> Select[str]:
+    conditions = [state, Task.kind.in_(kinds), or_(Task.stage_id.is_(None), Task.stage_id.not_in(_full_stages(now)))]
     if machine_type is not None:
         conditions.append(Task.machine_type == machine_type)
+    # in the order of the index, so that the first row is the answer, however many wait
     oldest = select(Task.id).where(*conditions).order_by(Task.run_after, Task.created_at, Task.id).limit(1)
     # PostgreSQL passes over rows that another claimer holds; SQLite, whose writers stand in line, ignores this
     return oldest.with_for_update(skip_locked=True)
 
 
-def _has_room(now: float) -> Any:
-    """Fewer tasks of the stage are running than the job allows at once."""
-    running = aliased(Task)
-    count = (
-        select(func.count())
-        .where(running.stage_id == Task.stage_id, running.state == TaskState.LEASED, running.expires_at >= now)
-        .scalar_subquery()
-    )
-    limit = select(Stage.max_parallel).where(Stage.id == Task.stage_id).scalar_subquery()
-    return case((limit.is_(None), True), else_=count < limit)
+def _full_stages(now: float) -> Select[str | None]:
+    """Stages that run as many tasks as their job allows at once."""
+    running = select(Task.stage_id).join(Stage, Stage.id == Task.stage_id)
+    running = running.where(Task.state == TaskState.LEASED, Task.expires_at >= now)
+    return running.group_by(Task.stage_id, Stage.max_parallel).having(func.count() >= Stage.max_parallel)
 
 
 def _queue(task: Task, now: float, delay: float, notification: str) -> None:

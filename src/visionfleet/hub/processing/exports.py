@@ -16,7 +16,7 @@ from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import task_cancelled
 from visionfleet.hub.objects.storage import Storage
 from visionfleet.hub.processing.definitions import parse_definition
-from visionfleet.hub.processing.outputs import Output, add_file
+from visionfleet.hub.processing.outputs import Output, add_files
 from visionfleet.hub.processing.results import merge_csv, merge_jsonl
 from visionfleet.hub.processing.stages import PROCESSING, settle
 from visionfleet.hub.store.tables import ContentType, File, Job, Stage, Task
@@ -40,8 +40,7 @@ def run_export(hub: Hub, task: Task) -> None:
     with hub.store.write() as session:
         now = hub.store.clock()
         held = tasks.hold(session, now, task.id, task.token)
-        for file in written:
-            add_file(session, output_row, file)
+        add_files(session, output_row, written)
         tasks.finish(held, now, "done")
         settle(hub, session, held)
 

@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
@@ -20,7 +20,7 @@ from visionfleet.hub.keys import Caller
 from visionfleet.hub.processing.chunks import merge_chunks
 from visionfleet.hub.processing.definitions import parse_definition
 from visionfleet.hub.processing.logs import Event, write_task_log
-from visionfleet.hub.processing.outputs import Output, add_file
+from visionfleet.hub.processing.outputs import Output, add_files
 from visionfleet.hub.processing.results import to_jsonl
 from visionfleet.hub.processing.stages import settle
 from visionfleet.hub.staging.batches import URL_SECONDS
@@ -128,14 +128,13 @@ def complete(hub: Hub, task_id: str, token: int) -> None:
     with hub.store.read() as session:
         output_row = _output_row(session, task)
         merged = merge_chunks(hub.storage, session, task_id)
-        failures = [_failure(image, file) for image, file in _failed_images(session, task_id)]
+        failures = [_failure(image, name) for image, name in _failed_images(session, task_id)]
     contents = {RESULTS_PART: merged} | ({FAILURES_PART: to_jsonl(failures)} if failures else {})
     outputs = [_write_part(hub, output_row, task, part, data) for part, data in contents.items()]
     with hub.store.write() as session:
         now = hub.store.clock()
         task = tasks.hold(session, now, task_id, token)
-        for output in outputs:
-            add_file(session, output_row, output)
+        add_files(session, output_row, outputs)
         tasks.finish(task, now, f"done, {len(failures)} images failed" if failures else "done")
         settle(hub, session, task)
 
@@ -163,19 +162,20 @@ def release(hub: Hub, task_id: str, token: int) -> None:
 def _commit(
     session: Session, now: float, task: Task, results: Sequence[ResultItem], chunk: str, files: Mapping[str, Output]
 ) -> ResultsAnswer:
-    output_row = _output_row(session, task)
+    pending = _pending(session, task, [item.image_id for item in results])
+    committed: list[Output] = []
     for item in results:
-        image = session.get_one(TaskImage, (task.id, item.image_id))
-        if image.state != ImageState.PENDING:
+        found = pending.pop(item.image_id, None)
+        if found is None:
             continue
+        image, name = found
         if item.error is not None:
             image.state, image.error = ImageState.FAILED, item.error.model_dump()
-            failure = _failure(image, session.get_one(File, item.image_id))
-            write_task_log(session, now, task, Event("warning", "image_failed", failure))
+            write_task_log(session, now, task, Event("warning", "image_failed", _failure(image, name)))
             continue
         image.state, image.chunk = ImageState.DONE, chunk
-        for file in item.files:
-            add_file(session, output_row, files[f"{file.part}/{file.name}"])
+        committed += (files[f"{file.part}/{file.name}"] for file in item.files)
+    add_files(session, _output_row(session, task), committed)
     session.flush()
     return _progress(session, task)
 
@@ -234,10 +234,20 @@ def _images(session: Session, task_id: str, state: ImageState) -> Sequence[File]
     return session.scalars(query.where(TaskImage.task_id == task_id, TaskImage.state == state).order_by(File.row)).all()
 
 
-def _failed_images(session: Session, task_id: str) -> Sequence[tuple[TaskImage, File]]:
-    query = select(TaskImage, File).join(File, TaskImage.file_row == File.row).order_by(File.row)
-    failed = query.where(TaskImage.task_id == task_id, TaskImage.state == ImageState.FAILED)
+def _failed_images(session: Session, task_id: str) -> Sequence[tuple[TaskImage, str]]:
+    failed = _with_names(task_id, ImageState.FAILED).order_by(File.row)
     return session.execute(failed).all()
+
+
+def _pending(session: Session, task: Task, rows: Sequence[int]) -> dict[int, tuple[TaskImage, str]]:
+    """Those of the images `rows` that have no result yet, with their names."""
+    wanted = _with_names(task.id, ImageState.PENDING).where(TaskImage.file_row.in_(rows))
+    return {image.file_row: (image, name) for image, name in session.execute(wanted)}
+
+
+def _with_names(task_id: str, state: ImageState) -> Select[TaskImage, str]:
+    query = select(TaskImage, File.name).join(File, TaskImage.file_row == File.row)
+    return query.where(TaskImage.task_id == task_id, TaskImage.state == state)
 
 
 def _count(session: Session, task_id: str, state: ImageState) -> int:
@@ -245,5 +255,5 @@ def _count(session: Session, task_id: str, state: ImageState) -> int:
     return session.scalar(query) or 0
 
 
-def _failure(image: TaskImage, file: File) -> dict[str, Any]:
-    return {"image": file.name, "error": image.error}
+def _failure(image: TaskImage, name: str) -> dict[str, Any]:
+    return {"image": name, "error": image.error}

@@ -6,14 +6,17 @@ that is kept is a part of its own name.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
 from visionfleet.hub.store.tables import ContentType, File, Part
 from visionfleet.protocol import FAILURES_PART, RESULTS_PART
 
+NAMES_A_STATEMENT = 1000  # databases take some thousands of values
 DESCRIPTIONS = {
     RESULTS_PART: "what the workflow answered, a record an image",
     FAILURES_PART: "the images without an answer, and why",
@@ -31,21 +34,30 @@ class Output:
     content_type: ContentType
 
 
-def add_file(session: Session, batch_row: int, output: Output) -> None:
-    """Add a file, and its part, to an output batch, in the place of an earlier one of its name."""
-    _ensure_part(session, batch_row, output.part, output.content_type)
-    same = (File.batch_row == batch_row, File.part == output.part, File.name == output.name)
-    session.execute(delete(File).where(*same))
-    file = File(
-        batch_row=batch_row,
-        part=output.part,
-        name=output.name,
-        content_type=output.content_type,
-        object_key=output.key,
-        size=output.size,
-        digest="",
-    )
-    session.add(file)
+def add_files(session: Session, batch_row: int, outputs: Iterable[Output]) -> None:
+    """Add files, and their parts, to an output batch, each in the place of an earlier one of its name."""
+    parts: dict[str, dict[str, Output]] = {}
+    for output in outputs:
+        parts.setdefault(output.part, {})[output.name] = output
+    for part, files in parts.items():
+        _ensure_part(session, batch_row, part, next(iter(files.values())).content_type)
+        names = list(files)
+        for start in range(0, len(names), NAMES_A_STATEMENT):
+            same_name = File.name.in_(names[start : start + NAMES_A_STATEMENT])
+            session.execute(delete(File).where(File.batch_row == batch_row, File.part == part, same_name))
+        session.execute(insert(File), [_row(batch_row, output) for output in files.values()])
+
+
+def _row(batch_row: int, output: Output) -> dict[str, Any]:
+    return {
+        "batch_row": batch_row,
+        "part": output.part,
+        "name": output.name,
+        "content_type": output.content_type,
+        "object_key": output.key,
+        "size": output.size,
+        "digest": "",
+    }
 
 
 def _ensure_part(session: Session, batch_row: int, name: str, content_type: ContentType) -> None:

@@ -97,10 +97,17 @@ class ApiKey(Table):
 
 
 class Batch(Table):
-    """A named set of staged files; `job_row` is set where a job made it."""
+    """A named set of staged files; `job_row` is set where a job made it.
+
+    A row's number is part of its objects' keys, so it is never given again.
+    """
 
     __tablename__ = "batches"
-    __table_args__ = (UniqueConstraint("workspace", "batch_id"), Index(None, "expires_at"))
+    __table_args__ = (
+        UniqueConstraint("workspace", "batch_id"),
+        Index(None, "expires_at"),
+        {"sqlite_autoincrement": True},
+    )
     row: Mapped[int] = mapped_column(RowId, primary_key=True)
     workspace: Mapped[str] = mapped_column(String(64))
     batch_id: Mapped[str] = mapped_column(String(64))
@@ -142,7 +149,7 @@ class File(Table):
     """One staged file. A name is unique within its batch and part (`part` is empty where there are no parts)."""
 
     __tablename__ = "files"
-    __table_args__ = (UniqueConstraint("batch_row", "part", "name"),)
+    __table_args__ = (UniqueConstraint("batch_row", "part", "name"), Index(None, "batch_row", "row"))
     row: Mapped[int] = mapped_column(RowId, primary_key=True)
     batch_row: Mapped[int] = mapped_column(ForeignKey("batches.row", ondelete="CASCADE"))
     part: Mapped[str] = mapped_column(String(128), default="")
@@ -181,7 +188,7 @@ class Stage(Table):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     job_row: Mapped[int] = mapped_column(ForeignKey("jobs.row", ondelete="CASCADE"), index=True)
     name: Mapped[str] = mapped_column(String(32))
-    output_batch_row: Mapped[int | None] = mapped_column(ForeignKey("batches.row", ondelete="SET NULL"))
+    output_batch_row: Mapped[int | None] = mapped_column(ForeignKey("batches.row", ondelete="SET NULL"), index=True)
     tasks_number: Mapped[int]
     max_parallel: Mapped[int | None]
     status_type: Mapped[str] = mapped_column(String(16))
@@ -197,10 +204,10 @@ class Task(Table):
     """
 
     __tablename__ = "tasks"
-    __table_args__ = (Index(None, "state", "kind", "run_after"),)
+    __table_args__ = (Index(None, "state", "kind", "machine_type", "run_after"),)
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
-    job_row: Mapped[int | None] = mapped_column(ForeignKey("jobs.row", ondelete="CASCADE"))
+    job_row: Mapped[int | None] = mapped_column(ForeignKey("jobs.row", ondelete="CASCADE"), index=True)
     stage_id: Mapped[str | None] = mapped_column(ForeignKey("stages.id", ondelete="CASCADE"), index=True)
     machine_type: Mapped[str | None] = mapped_column(String(8))
     payload: Mapped[dict[str, Any]]
@@ -221,7 +228,7 @@ class TaskImage(Table):
 
     __tablename__ = "task_images"
     task_id: Mapped[str] = mapped_column(ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True)
-    file_row: Mapped[int] = mapped_column(ForeignKey("files.row", ondelete="CASCADE"), primary_key=True)
+    file_row: Mapped[int] = mapped_column(ForeignKey("files.row", ondelete="CASCADE"), primary_key=True, index=True)
     state: Mapped[str] = mapped_column(String(16), default=ImageState.PENDING)
     chunk: Mapped[str | None] = mapped_column(String(512))
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

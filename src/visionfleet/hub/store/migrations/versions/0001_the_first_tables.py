@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["job_row"], ["jobs.row"], name=op.f("fk_batches_job_row"), ondelete="SET NULL"),
         sa.PrimaryKeyConstraint("row", name=op.f("pk_batches")),
         sa.UniqueConstraint("workspace", "batch_id", name=op.f("uq_batches_workspace_batch_id")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("batches", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_batches_expires_at"), ["expires_at"], unique=False)
@@ -94,6 +95,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("row", name=op.f("pk_files")),
         sa.UniqueConstraint("batch_row", "part", "name", name=op.f("uq_files_batch_row_part_name")),
     )
+    with op.batch_alter_table("files", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_files_batch_row_row"), ["batch_row", "row"], unique=False)
+
     op.create_table(
         "parts",
         sa.Column("batch_row", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -142,6 +146,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("stages", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_stages_job_row"), ["job_row"], unique=False)
+        batch_op.create_index(batch_op.f("ix_stages_output_batch_row"), ["output_batch_row"], unique=False)
 
     op.create_table(
         "tasks",
@@ -166,8 +171,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tasks")),
     )
     with op.batch_alter_table("tasks", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_tasks_job_row"), ["job_row"], unique=False)
         batch_op.create_index(batch_op.f("ix_tasks_stage_id"), ["stage_id"], unique=False)
-        batch_op.create_index(batch_op.f("ix_tasks_state_kind_run_after"), ["state", "kind", "run_after"], unique=False)
+        columns = ["state", "kind", "machine_type", "run_after"]
+        batch_op.create_index(batch_op.f("ix_tasks_state_kind_machine_type_run_after"), columns, unique=False)
 
     op.create_table(
         "task_images",
@@ -180,36 +187,22 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["task_id"], ["tasks.id"], name=op.f("fk_task_images_task_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("task_id", "file_row", name=op.f("pk_task_images")),
     )
+    with op.batch_alter_table("task_images", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_task_images_file_row"), ["file_row"], unique=False)
 
 
 def downgrade() -> None:
-    op.drop_table("task_images")
-    with op.batch_alter_table("tasks", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_tasks_state_kind_run_after"))
-        batch_op.drop_index(batch_op.f("ix_tasks_stage_id"))
-
-    op.drop_table("tasks")
-    with op.batch_alter_table("stages", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_stages_job_row"))
-
-    op.drop_table("stages")
-    with op.batch_alter_table("shards", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_shards_batch_row"))
-
-    op.drop_table("shards")
-    op.drop_table("parts")
-    op.drop_table("files")
-    with op.batch_alter_table("job_logs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_job_logs_job_row"))
-
-    op.drop_table("job_logs")
-    with op.batch_alter_table("batches", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_batches_job_row"))
-        batch_op.drop_index(batch_op.f("ix_batches_expires_at"))
-
-    op.drop_table("batches")
-    with op.batch_alter_table("jobs", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_jobs_input_batch_row"))
-
-    op.drop_table("jobs")
-    op.drop_table("api_keys")
+    # a table takes its indexes with it
+    for table in (
+        "task_images",
+        "tasks",
+        "stages",
+        "shards",
+        "parts",
+        "files",
+        "job_logs",
+        "batches",
+        "jobs",
+        "api_keys",
+    ):
+        op.drop_table(table)
