@@ -4,10 +4,11 @@ Requests refuse unknown fields: a worker that sends what this hub does not know 
 a hub that was upgraded first still serves the workers of yesterday.
 """
 
+import json
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
 
 STALE_LEASE = "stale_lease"  # 409: another worker holds the task now
 TASK_CANCELLED = "task_cancelled"  # 410: the job was aborted, or is past its deadline
@@ -37,6 +38,15 @@ UploadName = Annotated[
 WorkerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ErrorMessage = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+
+
+def is_json(value: object) -> bool:
+    """Whether `value` can be written as JSON. Python's parser takes more: NaN, and halves of surrogate pairs."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 class Request(BaseModel):
@@ -174,6 +184,13 @@ class LogEntry(Request):
     severity: Literal["info", "warning", "error"]
     type: ErrorCode
     payload: dict[str, JsonValue] = {}
+
+    @field_validator("payload")
+    @classmethod
+    def _can_be_shown(cls, payload: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if not is_json(payload):
+            raise ValueError("it holds text that is not Unicode, or a number that is not finite")
+        return payload
 
 
 class LogsRequest(TaskRequest):

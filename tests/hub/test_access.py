@@ -86,6 +86,30 @@ def test_a_signed_url_needs_no_key_allows_head_and_ranges(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "status", "wanted"),
+    [
+        ("bytes=0-0", 206, slice(0, 1)),
+        ("bytes=2-99999999", 206, slice(2, None)),
+        ("bytes=-99999999", 200, slice(None)),
+        ("bytes=0-99999999", 200, slice(None)),
+        ("bytes=-0", 416, slice(0)),
+        ("bytes=5-3", 200, slice(None)),
+        ("bytes=0-1,4-5", 200, slice(None)),
+        ("bytes=-", 200, slice(None)),
+        ("items=0-3", 200, slice(None)),
+        (f"bytes=0-{'9' * 5000}", 200, slice(None)),
+        ("bytes=99999999-", 416, slice(0)),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_range_is_read_as_rfc_9110_has_it(api: Api, asked: str, status: int, wanted: slice) -> None:
+    url = signed_url(api)
+    answer = api.client.get(url, headers={"Range": asked})
+    assert (answer.status_code, answer.content) == (status, jpeg(1)[wanted])
+    assert answer.headers["content-length"] == str(len(answer.content))
+
+
+@pytest.mark.parametrize(
     "change",
     [
         pytest.param(lambda url: url.replace("signature=", "signature=0"), id="signature"),
@@ -124,3 +148,11 @@ def test_health_readiness_and_metrics(api: Api) -> None:
     assert 'route="/data-staging/v1/external/{workspace}/batches/{batch_id}",status="404"' in metrics
     assert "visionfleet_hub_tasks" in metrics
     assert api.client_key not in metrics
+
+
+def test_methods_that_a_client_invents_make_no_series(api: Api) -> None:
+    for number in range(3):
+        api.client.request(f"INVENTED{number}", "/nowhere")
+    metrics = api.client.get("/metrics").text
+    assert "INVENTED" not in metrics
+    assert 'method="other"' in metrics

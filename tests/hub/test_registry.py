@@ -1,11 +1,18 @@
 import hashlib
 import json
+from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from fastapi.testclient import TestClient
 from onnx import TensorProto, helper
 
 from visionfleet.config import ConfigError, load
+from visionfleet.hub.api import create_app
+from visionfleet.hub.api.storage import _read_file
+from visionfleet.hub.context import Hub
+from visionfleet.hub.keys import create_key
 from visionfleet.hub.objects.storage import ObjectMissing
 from visionfleet.hub.registry import Registry, UnknownModel, UnknownWorkflow
 
@@ -153,3 +160,34 @@ def test_an_empty_deployment(tmp_path: Path) -> None:
     (tmp_path / "visionfleet.yaml").write_text('{"apiVersion": "visionfleet/v1", "name": "test", "workspace": "acme"}')
     with pytest.raises(UnknownWorkflow, match="known are: none"):
         Registry(load(tmp_path / "visionfleet.yaml")).workflow("grey")
+
+
+def test_a_package_file_that_was_deleted_or_cut_since_is_told_as_such(registry: Registry, folder: Path) -> None:
+    files = registry.model_weights("demo/1", lambda key: key)["modelMetadata"]["modelPackages"][0]["packageFiles"]
+    key = next(file["downloadUrl"] for file in files if file["fileHandle"] == "class_names.txt")
+    path = registry.object(key)
+    size = path.stat().st_size
+    path.write_text("cup")
+    hub = SimpleNamespace(registry=registry)
+    assert list(islice(_read_file(hub, key, 0, size), 5)) == [b"cup"], "it ends, and is not read for ever"
+    path.unlink()
+    with pytest.raises(ObjectMissing):
+        registry.object(key)
+
+
+def test_the_server_asks_head_get_and_md5_of_each_package_file(folder: Path) -> None:
+    hub = Hub.open(load(folder / "visionfleet.yaml"))
+    key = create_key(hub.config, name="server", role="server")[1]
+    client = TestClient(create_app(hub), base_url="http://hub.test")
+    params = {"modelId": "demo/1"}
+    answer = client.get("/models/v1/external/weights", params=params, headers={"Authorization": f"Bearer {key}"})
+    [package] = answer.json()["modelMetadata"]["modelPackages"]
+    for file in package["packageFiles"]:
+        data = client.get(file["downloadUrl"])
+        assert hashlib.md5(data.content, usedforsecurity=False).hexdigest() == file["md5Hash"]
+        head = client.head(file["downloadUrl"])
+        assert (head.status_code, head.headers["content-length"]) == (200, str(len(data.content)))
+        part = client.get(file["downloadUrl"], headers={"Range": "bytes=1-3"})
+        assert (part.status_code, part.content) == (206, data.content[1:4])
+        assert client.put(file["downloadUrl"], content=b"x").status_code == 403
+    hub.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from visionfleet.hub.errors import HubError
 
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+_TOKEN = re.compile(r"[0-9]{1,18}")  # what a 64-bit column can be compared with
 
 Row = TypeVar("Row")
 
@@ -30,7 +32,7 @@ class Page:
         size = DEFAULT_PAGE_SIZE if size is None else size
         if not 1 <= size <= MAX_PAGE_SIZE:
             raise HubError(400, "page_size_invalid", f"pageSize is 1 to {MAX_PAGE_SIZE}", pageSize=str(size))
-        if token is not None and not (token.isascii() and token.isdigit()):
+        if token is not None and not _TOKEN.fullmatch(token):
             message = "nextPageToken is not one that this hub gave: start from the first page"
             raise HubError(400, "page_token_invalid", message, nextPageToken=token)
         return cls(size, int(token) if token is not None else None)

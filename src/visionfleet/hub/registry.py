@@ -73,11 +73,11 @@ class Registry:
         return {"modelMetadata": {**metadata, "modelPackages": [_package(package, sign)]}}
 
     def object(self, key: str) -> Path:
-        """Return the path of a package file by its key. Raises ObjectMissing."""
-        try:
-            return self._files[key]
-        except KeyError:
-            raise ObjectMissing(f"there is no object {key!r}") from None
+        """Return the path of a package file by its key. Raises ObjectMissing, also for one that was deleted since."""
+        path = self._files.get(key)
+        if path is None or not path.is_file():
+            raise ObjectMissing(f"there is no object {key!r}")
+        return path
 
     def _model(self, model_id: str) -> tuple[Model, Package]:
         try:

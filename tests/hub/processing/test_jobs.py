@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.hub.support import JOBS, STAGING, Api, Clock, archive, job_body, jpeg, write_config
 from visionfleet.hub.housekeeping import bury_overdue
+from visionfleet.hub.processing.definitions import parse_definition
 
 
 @pytest.fixture
@@ -81,7 +84,9 @@ def test_an_unknown_workflow_is_refused_and_the_known_ones_are_named(api: Api, b
         ({"processingSpecification__workspace": "other"}, "workspace"),
         ({"maxImageFailureRate": 1.5}, "maxImageFailureRate"),
         ({"maxParallelTasks": 0}, "maxParallelTasks"),
+        ({"maxParallelTasks": 10**30}, "maxParallelTasks"),
         ({"processingTimeoutSeconds": -1}, "processingTimeoutSeconds"),
+        ({"processingTimeoutSeconds": 10**400}, "processingTimeoutSeconds"),
         ({"notificationsURL": "https://example.com"}, "notificationsURL"),
         ({"inferenceBackend": "old-inference"}, "inferenceBackend"),
         ({"computeConfiguration__workersPerMachine": 0}, "computeConfiguration.workersPerMachine"),
@@ -156,3 +161,38 @@ def test_logs_are_filtered_by_severity(api: Api, batch: str) -> None:
     assert api.get(f"{JOBS}/j1/logs", severity="error").json()["logs"] == []
     assert api.get(f"{JOBS}/j1/logs", severity="loud").status_code == 400
     assert api.get(f"{STAGING}/{batch}/count").json() == {"count": 3}
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"threshold": "\ud800"}, {"\ud800": 1}, {"threshold": float("nan")}],
+    ids=["half a surrogate pair", "half a surrogate pair as a key", "NaN"],
+)
+def test_what_json_cannot_hold_is_refused_and_spoils_no_listing(api: Api, batch: str, parameters: dict) -> None:
+    body = json.dumps(job_body(batch, processingSpecification__workflowParameters=parameters))
+    headers = {"Content-Type": "application/json"}
+    answer = api.client.post(f"{JOBS}/j1", params={"api_key": api.client_key}, content=body, headers=headers)
+    assert code(answer) == (400, "job_definition_invalid")
+    assert api.get(JOBS).json()["jobs"] == []
+
+
+def test_an_error_names_even_a_field_that_is_not_unicode(api: Api, batch: str) -> None:
+    create(api)
+    held = api.worker("/lease", worker="w").json()
+    body = json.dumps({"token": held["token"], "\ud800": 1})
+    headers = {"Authorization": f"Bearer {api.worker_key}", "Content-Type": "application/json"}
+    path = f"/worker/v1/tasks/{held['task_id']}"
+    assert code(api.client.post(f"{path}/heartbeat", headers=headers, content=body)) == (400, "request_invalid")
+    line = {"severity": "info", "type": "x", "payload": {"a": "\ud800"}}
+    body = json.dumps({"token": held["token"], "logs": [line]})
+    assert code(api.client.post(f"{path}/logs", headers=headers, content=body)) == (400, "request_invalid")
+    assert api.get(f"{JOBS}/j1/logs").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("rate", "images", "allowed"),
+    [(None, 64, 10), (0.0, 64, 0), (1.0, 64, 64), (0.29, 100, 29), (0.07, 100, 7), (0.1, 9, 0), (1e-9, 64, 0)],
+)
+def test_a_failure_rate_is_meant_as_it_is_written(rate: float | None, images: int, allowed: int) -> None:
+    definition = parse_definition(job_body("photos", maxImageFailureRate=rate))
+    assert definition.failures_allowed(images, default=10) == allowed

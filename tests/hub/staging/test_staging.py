@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hub.support import STAGING, Api, Clock, archive, jpeg
+from tests.hub.support import STAGING, Api, Clock, archive, jpeg, plans_of
 from visionfleet.hub import tasks
 from visionfleet.hub.staging.batches import URL_SECONDS
 
@@ -146,9 +146,30 @@ def test_listings_come_in_pages(api: Api) -> None:
     assert found == [f"{n}.jpg" for n in range(5)]
 
 
-@pytest.mark.parametrize("params", [{"pageSize": 0}, {"pageSize": 5000}, {"pageSize": "x"}, {"nextPageToken": "x"}])
-def test_a_page_that_makes_no_sense_is_refused(api: Api, params: dict) -> None:
-    assert api.get(STAGING, **params).status_code == 400
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"pageSize": 0},
+        {"pageSize": 5000},
+        {"pageSize": "x"},
+        {"nextPageToken": "x"},
+        {"nextPageToken": "9" * 20},
+        {"nextPageToken": "9" * 5000},
+    ],
+    ids=lambda params: str(params)[:32],
+)
+@pytest.mark.parametrize("path", ["", "/b/shards"])
+def test_a_page_that_makes_no_sense_is_refused(api: Api, path: str, params: dict) -> None:
+    api.upload("b", "one.jpg", jpeg())
+    assert api.get(STAGING + path, **params).status_code == 400
+
+
+def test_a_page_of_a_large_batch_is_found_by_an_index_and_not_sorted_anew(api: Api) -> None:
+    api.upload("b", "one.jpg", jpeg())
+    with plans_of(api.hub) as plans:
+        api.get(f"{STAGING}/b/list")
+    assert any("INDEX ix_files_batch_row_row" in plan for plan in plans)
+    assert not any("TEMP B-TREE" in plan for plan in plans if "files" in plan), plans
 
 
 def test_batches_are_listed_the_newest_first(api: Api) -> None:

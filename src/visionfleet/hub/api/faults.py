@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 
@@ -30,16 +32,17 @@ def install_fault_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-def _answer(error: HubError) -> JSONResponse:
-    return JSONResponse(error.body(), status_code=error.status)
+def _answer(error: HubError) -> Response:
+    # ASCII alone: a field may hold half of a surrogate pair that the client sent, which UTF-8 cannot hold
+    return Response(json.dumps(error.body()), status_code=error.status, media_type="application/json")
 
 
-async def _hub_error(_request: Request, error: Exception) -> JSONResponse:
+async def _hub_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HubError)  # noqa: S101 - FastAPI's handler type takes any exception
     return _answer(error)
 
 
-async def _storage_error(_request: Request, error: Exception) -> JSONResponse:
+async def _storage_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, StorageError)  # noqa: S101
     status = STORAGE_STATUS.get(type(error), 500)
     if status == 500:
@@ -47,11 +50,11 @@ async def _storage_error(_request: Request, error: Exception) -> JSONResponse:
     return _answer(HubError(status, error.code, str(error)))
 
 
-async def _signature_error(_request: Request, error: Exception) -> JSONResponse:
+async def _signature_error(_request: Request, error: Exception) -> Response:
     return _answer(HubError(403, InvalidSignature.code, str(error)))
 
 
-async def _database_error(_request: Request, error: Exception) -> JSONResponse:
+async def _database_error(_request: Request, error: Exception) -> Response:
     log.error("database_error", reason=str(error))
     if "disk is full" in str(error):
         return _answer(HubError(507, StorageFull.code, "the disk of the hub's database is full: nothing was written"))
@@ -59,18 +62,18 @@ async def _database_error(_request: Request, error: Exception) -> JSONResponse:
     return _answer(HubError(503, "database_unavailable", "the database did not answer; try again"))
 
 
-async def _validation_error(_request: Request, error: Exception) -> JSONResponse:
+async def _validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     fields = {".".join(str(step) for step in problem["loc"]): str(problem["msg"]) for problem in error.errors()}
     return _answer(HubError(400, "request_invalid", "the request has fields that cannot be taken", **fields))
 
 
-async def _http_error(_request: Request, error: Exception) -> JSONResponse:
+async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     code = HTTP_CODES.get(error.status_code, "request_refused")
     return _answer(HubError(error.status_code, code, str(error.detail)))
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+async def _unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected_error", path=request.url.path, exc_info=error)
     return _answer(HubError(500, "internal_error", "the hub failed; its log has the reason"))

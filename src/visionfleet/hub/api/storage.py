@@ -16,7 +16,7 @@ from visionfleet.hub.registry import PACKAGES_PREFIX
 from visionfleet.hub.staging.batches import MAX_SHARD_BYTES, SHARD_SUFFIX, shard_uploaded
 from visionfleet.protocol import MAX_FILE_BYTES
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 CHUNK_BYTES = 1024 * 1024
 
 router = APIRouter(prefix="/storage/v1", tags=["storage"])
@@ -85,19 +85,25 @@ def _stream(hub: Hub, key: str, start: int, end: int) -> Iterator[bytes]:
 def _read_file(hub: Hub, key: str, start: int, end: int) -> Iterator[bytes]:
     with hub.registry.object(key).open("rb") as file:
         file.seek(start)
-        while start < end:
-            data = file.read(min(CHUNK_BYTES, end - start))
+        # a file that was cut since its size was read ends early: the client sees a body that is too short
+        while data := file.read(min(CHUNK_BYTES, end - start)):
             start += len(data)
             yield data
 
 
 def _window(header: str | None, size: int) -> tuple[int, int] | None:
-    """Start and end of what is asked for; all of it where there is no single range; None where it lies outside."""
+    """Start and end of what is asked for; None where it lies outside (RFC 9110, 14.1.2).
+
+    All of it where no single range is asked for, or one that ends before it starts.
+    """
     match = _RANGE.fullmatch(header or "")
-    if match is None or match.groups() == ("", ""):
+    if match is None:
         return 0, size
-    first, last = match.groups()
-    if not first:
-        return max(size - int(last), 0), size
-    start, end = int(first), min(int(last) + 1, size) if last else size
+    first, last, suffix = match.groups()
+    if suffix:
+        start, end = max(size - int(suffix), 0), size
+    elif last and int(last) < int(first):
+        return 0, size
+    else:
+        start, end = int(first), min(int(last) + 1, size) if last else size
     return (start, end) if start < end else None

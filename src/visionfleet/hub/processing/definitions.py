@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
@@ -9,10 +10,12 @@ from pydantic.alias_generators import to_camel
 
 from visionfleet.config.workflows import Workflow
 from visionfleet.hub.errors import HubError
-from visionfleet.protocol import MachineType
+from visionfleet.protocol import MachineType, is_json
 
 IMAGE_JOB = "simple-image-processing-v1"
 MAX_WORKERS_A_MACHINE = 64
+MAX_TIMEOUT_SECONDS = 366 * 86_400
+MAX_PARALLEL_TASKS = 1_000_000
 
 
 class _Message(BaseModel):
@@ -54,15 +57,18 @@ class JobDefinition(_Message):
     type: Literal["simple-image-processing-v1"]
     job_input: JobInput
     compute_configuration: ComputeConfiguration
-    processing_timeout_seconds: Annotated[int, Field(ge=1)] | None = None
-    max_parallel_tasks: Annotated[int, Field(ge=1)] | None = None
+    processing_timeout_seconds: Annotated[int, Field(ge=1, le=MAX_TIMEOUT_SECONDS)] | None = None
+    max_parallel_tasks: Annotated[int, Field(ge=1, le=MAX_PARALLEL_TASKS)] | None = None
     max_image_failure_rate: Annotated[float, Field(ge=0, le=1)] | None = None
     processing_specification: ProcessingSpecification
     inference_backend: Literal["inference-models"] | None = None
 
     def failures_allowed(self, images: int, default: int) -> int:
         """How many of a task's `images` may fail before the task does."""
-        return default if self.max_image_failure_rate is None else int(self.max_image_failure_rate * images)
+        if self.max_image_failure_rate is None:
+            return default
+        # as it was written: 0.29 of 100 is 29, though the nearest float to 0.29 lies below it
+        return int(Decimal(repr(self.max_image_failure_rate)) * images)
 
 
 def parse_definition(body: dict[str, Any]) -> JobDefinition:
@@ -70,6 +76,9 @@ def parse_definition(body: dict[str, Any]) -> JobDefinition:
     if body.get("type") != IMAGE_JOB:
         message = f"this hub runs jobs of type '{IMAGE_JOB}'"
         raise HubError(400, "job_type_unsupported", message, type=str(body.get("type")))
+    if not is_json(body):
+        message = "the job definition holds text that is not Unicode, or a number that is not finite"
+        raise HubError(400, "job_definition_invalid", message)
     try:
         return JobDefinition.model_validate(body)
     except ValidationError as error:
