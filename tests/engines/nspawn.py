@@ -1,0 +1,218 @@
+"""Real hosts: Debian with systemd as its first process, in a namespace of its own (systemd-nspawn), up in 2 seconds.
+
+    with booted("dock-01", root_folder(EDGE), tmp_path, index=1) as host:
+        host.check("systemctl", "is-system-running", "--wait")
+        host.testinfra.service("ssh").is_running
+        host.address                    # 10.93.1.2, from this machine and from nowhere else
+        host.stop(); host.write(...); host.start()      # a reboot; files are written while it is down
+
+Many hosts share one root folder through overlays. Those are mounted in the host's own mount namespace, so nothing stays
+mounted; and the host is killed with the process of the test, so nothing stays running, whatever happens.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import testinfra.host
+from testinfra.backend.base import BaseBackend, CommandResult
+
+from tests.engines.engine import missing, running, wait_until
+
+BOOT_SECONDS = 60
+NAME_LENGTH = 12  # the kernel takes 15 characters for the interface ve-NAME
+NETWORK = "10.93"
+
+_MOUNT_AND_BOOT = """
+set -e
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+shift 2
+exec systemd-nspawn "$@" </dev/null
+"""
+_MACHINE_NETWORK = """
+[Match]
+Name=host0
+[Network]
+Address={address}/24
+LinkLocalAddressing=no
+"""
+
+
+class Host:
+    """One machine. Its folder keeps what it wrote from one boot to the next."""
+
+    def __init__(self, name: str, root: Path, folder: Path, *, index: int | None = None) -> None:
+        """`index`, 1 to 254, gives it an address; without one it has the loopback alone."""
+        assert len(name) <= NAME_LENGTH, f"{name}: at most {NAME_LENGTH} characters"
+        self.name = name
+        self.root = root
+        self.folder = folder / name
+        self.index = index
+        self.options: list[str] = []  # more of systemd-nspawn's, such as --bind=
+        self.environment: Mapping[str, str] = {}  # of systemd-nspawn
+        self._process = ExitStack()
+        self._pid: int | None = None
+        for part in ("upper", "work", "root"):
+            (self.folder / part).mkdir(parents=True, exist_ok=True)
+        self._prepare()
+
+    @property
+    def address(self) -> str:
+        """Its IPv4 address."""
+        assert self.index is not None, f"{self.name} has no network"
+        return f"{NETWORK}.{self.index}.2"
+
+    @property
+    def log(self) -> Path:
+        """What the console said, boot by boot."""
+        return self.folder / "console.log"
+
+    @property
+    def pid(self) -> int:
+        """Of its systemd, as this machine counts."""
+        assert self._pid is not None, f"{self.name} is down"
+        return self._pid
+
+    @property
+    def testinfra(self) -> testinfra.host.Host:
+        """To ask how the host is. It holds for one boot."""
+        backend = Nsenter(self.name, self.pid)
+        host = testinfra.host.Host(backend)
+        backend.set_host(host)
+        return host
+
+    def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
+        """Put a file into the host while it is down: what is mounted must not change below the mount."""
+        assert self._pid is None, f"{self.name} is up"
+        target = self.folder / "upper" / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+        target.chmod(mode)
+
+    def link(self, path: str, target: str) -> None:
+        """Put a symbolic link into the host while it is down."""
+        assert self._pid is None, f"{self.name} is up"
+        link = self.folder / "upper" / path.lstrip("/")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+    def start(self) -> None:
+        """Boot, until systemd takes orders."""
+        # a process namespace ends with its first process, which ends with this one: whatever happens, no host stays
+        command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child=KILL", "--pid", "--mount-proc"]
+        command += ["sh", "-c", _MOUNT_AND_BOOT, "sh", str(self.root), str(self.folder), *self._nspawn()]
+        process = self._process.enter_context(running(command, self.log, self.environment))
+        self._process.callback(self._ended)
+        wait_until(
+            lambda: process.poll() is not None or _systemd_below(process.pid), f"{self.name} starts", BOOT_SECONDS
+        )
+        assert process.poll() is None, f"{self.name} does not boot: {self.log.read_text(errors='replace')[-2000:]}"
+        self._pid = _systemd_below(process.pid)
+        up = ("systemctl", "show", "--property=Version")
+        wait_until(lambda: self.run(*up).returncode == 0, f"{self.name} boots, see {self.log}", BOOT_SECONDS)
+        if self.index is not None:
+            _configure_link(f"ve-{self.name}", f"{NETWORK}.{self.index}.1/24")
+
+    def stop(self) -> None:
+        """Shut down in order; what does not within 20 s is killed."""
+        pid, self._pid = self._pid, None
+        self._process.close()
+        if pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def run(self, *command: str, check: bool = False, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a command as the host's root."""
+        inside = ["nsenter", "--target", str(self.pid), "--all", "--wd=/", "env", "-i", f"PATH={PATH}", *command]
+        return subprocess.run(inside, capture_output=True, text=True, errors="replace", timeout=seconds, check=check)
+
+    def check(self, *command: str, seconds: float = 60) -> str:
+        """The output of a command that must succeed."""
+        done = self.run(*command, seconds=seconds)
+        assert done.returncode == 0, f"{self.name}: {command} failed: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def _prepare(self) -> None:
+        """What every host has beside its root folder's files."""
+        self.write("/etc/hostname", f"{self.name}\n")
+        # nobody tells it what to wait for
+        self.link("/etc/systemd/system/systemd-networkd-wait-online.service", "/dev/null")
+        if self.index is not None:
+            # before 80-container-host0.network, which asks for DHCP
+            self.write("/etc/systemd/network/10-host0.network", _MACHINE_NETWORK.format(address=self.address))
+            networkd = "systemd-networkd.service"
+            self.link(f"/etc/systemd/system/multi-user.target.wants/{networkd}", f"/lib/systemd/system/{networkd}")
+
+    def _nspawn(self) -> list[str]:
+        network = "--private-network" if self.index is None else "--network-veth"
+        options = ["--quiet", "--register=no", "--keep-unit", "--console=pipe", "--boot", network, *self.options]
+        return [*options, f"--machine={self.name}", f"--directory={self.folder}/root"]
+
+    def _ended(self) -> None:
+        self._pid = None
+
+
+class Nsenter(BaseBackend):
+    """testinfra's way into a host: the namespaces of its first process."""
+
+    NAME = "nsenter"
+
+    def __init__(self, name: str, pid: int, *args: Any, **kwargs: Any) -> None:
+        self.pid = pid
+        super().__init__(name, *args, **kwargs)
+
+    def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:  # noqa: ARG002 - the base's signature
+        """Run a shell command inside."""
+        inside = f"nsenter --target {self.pid} --all --wd=/ env -i PATH={PATH} /bin/sh -c %s"
+        return self.run_local(inside, self.get_command(command, *args))
+
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@contextmanager
+def booted(name: str, root: Path, folder: Path, *, index: int | None = None) -> Iterator[Host]:
+    """A host that is up, and gone at the end."""
+    host = made(name, root, folder, index=index)
+    try:
+        host.start()
+        yield host
+    finally:
+        host.stop()
+
+
+def made(name: str, root: Path, folder: Path, *, index: int | None = None) -> Host:
+    """A host that is down, for files and options to be given to it. Skips the test where there can be none."""
+    tools = [tool for tool in ("systemd-nspawn", "nsenter", "unshare", "setpriv", "ip") if shutil.which(tool) is None]
+    if tools or os.geteuid() != 0:
+        missing("systemd-nspawn", f"apt install systemd-container util-linux iproute2 ({tools}), and run as root")
+    return Host(name, root, folder, index=index)
+
+
+def _systemd_below(pid: int) -> int | None:
+    """The host's first process: unshare has started a shell, that has become systemd-nspawn, which has started it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for shell in _children(pid):
+            for child in _children(shell):
+                if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                    return child
+    return None
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _configure_link(interface: str, address: str) -> None:
+    """This machine's end of the cable; the kernel takes it away with the host."""
+    for command in (["addr", "replace", address, "dev", interface], ["link", "set", interface, "up"]):
+        subprocess.run(["ip", *command], check=True, timeout=10)
