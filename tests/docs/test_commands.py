@@ -31,7 +31,7 @@ GUIDE_SECONDS = 180  # several times what a guide takes: the machine may be busy
 TIMED_OUT = 124  # as timeout(1) has it
 MARK = "--- command"
 # it ends at the first command that fails, and takes with it what the guide has put into the background
-START = "set -e\ntrap 'kill $(jobs -p) 2> /dev/null; wait' EXIT\n"
+START = "set -e\ntrap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT\n"
 
 
 class Shell:
