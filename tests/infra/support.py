@@ -190,6 +190,10 @@ def _subnet(subnet_id: str) -> dict[str, Any]:
     return {"id": subnet_id, "vpcId": "vpc-1", "cidrBlock": f"10.0.{number}.0/24", "availabilityZone": zone}
 
 
+def _secret_arn(name: str) -> str:
+    return f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{name}-AbCdEf"
+
+
 OUTPUTS: dict[str, Outputs] = {
     "aws:s3/bucket:Bucket": lambda resource: {"bucket": resource.name, "arn": f"arn:aws:s3:::{resource.name}"},
     "aws:ec2/vpc:Vpc": lambda _: {"ownerId": ACCOUNT},
@@ -201,6 +205,22 @@ OUTPUTS: dict[str, Outputs] = {
     "aws:eks/nodeGroup:NodeGroup": lambda resource: {
         "resources": [{"autoscalingGroups": [{"name": f"eks-{resource.name}"}]}]
     },
+    "aws:acm/certificate:Certificate": lambda resource: {
+        "domainValidationOptions": [
+            {
+                "resourceRecordName": f"_1.{resource.inputs['domainName']}",
+                "resourceRecordType": "CNAME",
+                "resourceRecordValue": "_2.acm-validations.aws",
+            }
+        ]
+    },
+    "aws:lb/loadBalancer:LoadBalancer": lambda resource: {
+        "arnSuffix": f"app/{resource.name}/1",
+        "dnsName": f"{resource.name}.{REGION}.elb.amazonaws.com",
+        "zoneId": "Z-elb",
+    },
+    "aws:lb/targetGroup:TargetGroup": lambda resource: {"arnSuffix": f"targetgroup/{resource.name}/2"},
+    "aws:secretsmanager/secret:Secret": lambda resource: {"arn": _secret_arn(resource.name)},
     "aws:kms/key:Key": lambda resource: {"keyId": resource.id},
     "aws:iam/role:Role": lambda resource: {"arn": f"arn:aws:iam::{ACCOUNT}:role/{resource.name}"},
     "aws:ecr/repository:Repository": lambda resource: {
@@ -221,4 +241,7 @@ CALLS: dict[str, Call] = {
     "aws:index/getRegion:getRegion": lambda _: {"name": REGION, "region": REGION, "id": REGION},
     "aws:ec2/getVpc:getVpc": lambda args: {"id": args["id"], "cidrBlock": "10.0.0.0/16"},
     "aws:ec2/getSubnet:getSubnet": lambda args: _subnet(args["id"]),
+    "aws:route53/getZone:getZone": lambda args: {"zoneId": f"Z-{args['name']}", "name": args["name"], "id": "Z"},
+    "aws:secretsmanager/getSecret:getSecret": lambda args: {"arn": _secret_arn(args["name"]), **args, "id": "x"},
+    "aws:ssm/getParameter:getParameter": lambda args: {"insecureValue": "ami-1", "value": "ami-1", **args, "id": "x"},
 }

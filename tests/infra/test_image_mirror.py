@@ -32,8 +32,8 @@ def test_every_policy_holds() -> None:
 def test_images_keep_their_names_behind_the_registry() -> None:
     recording = build()
     assert recording.outputs["registry"] == f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/acme"
-    names = [repository.inputs["name"] for repository in recording.all("aws:ecr/repository:Repository")]
-    assert names == [f"acme/{CPU}", f"acme/{GPU}"]
+    names = {repository.inputs["name"] for repository in recording.all("aws:ecr/repository:Repository")}
+    assert names == {f"acme/{CPU}", f"acme/{GPU}"}
 
 
 def test_the_upstream_is_asked_with_the_secrets_address_alone() -> None:
@@ -59,7 +59,7 @@ def test_images_are_scanned_and_their_tags_stay() -> None:
 
 def test_old_images_go() -> None:
     policies = build().all("aws:ecr/lifecyclePolicy:LifecyclePolicy")
-    assert [policy.inputs["repository"] for policy in policies] == [f"acme/{CPU}", f"acme/{GPU}"]
+    assert {policy.inputs["repository"] for policy in policies} == {f"acme/{CPU}", f"acme/{GPU}"}
     untagged, rest = json.loads(policies[0].inputs["policy"])["rules"]
     assert (untagged["selection"]["tagStatus"], untagged["selection"]["countNumber"]) == ("untagged", 1)
     assert (rest["selection"]["countType"], rest["selection"]["countNumber"]) == ("imageCountMoreThan", 10)

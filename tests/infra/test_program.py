@@ -1,0 +1,123 @@
+"""The whole program: every component of a file together, under every policy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from infra.__main__ import build
+from tests.infra.endpoints import development, production
+from tests.infra.policies import production_violations, violations
+from tests.infra.support import ACCOUNT, REGION, TAGS, Recording, record
+from tests.projections.plans import CLUSTER
+from visionfleet.projections.cloud import (
+    BudgetPlan,
+    CloudPlan,
+    GpuAutoscaler,
+    HubStorePlan,
+    MirrorPlan,
+    NetworkPlan,
+    Tier,
+)
+
+PLAN = CloudPlan(
+    name="acme-vision",
+    region=REGION,
+    tags=TAGS,
+    log_retention_days=30,
+    network=NetworkPlan("10.40.0.0/16", 2, nat_per_zone=True, vpc_id=None, public_subnet_ids=(), private_subnet_ids=()),
+    endpoints=(production(), production(name="line-4", hostname="line-4.vision.acme.example", api_key_secret=None)),
+    cluster=CLUSTER,
+    hub_store=HubStorePlan(
+        Tier.PRODUCTION, retention_days=7, instance_class="db.t4g.small", storage_gb=20, backup_days=7
+    ),
+    mirror=MirrorPlan("registry-1.docker.io", ("roboflow/roboflow-inference-server-gpu",), "ecr-pullthroughcache/hub"),
+    budget=BudgetPlan(2000, "vision@acme.example"),
+)
+LEAST = replace(PLAN, endpoints=(), cluster=None, hub_store=None, mirror=None, budget=None)
+EXISTING = replace(
+    PLAN,
+    network=NetworkPlan(
+        "",
+        0,
+        nat_per_zone=False,
+        vpc_id="vpc-1",
+        public_subnet_ids=("subnet-1", "subnet-2"),
+        private_subnet_ids=("subnet-3", "subnet-4"),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return record(lambda: build(PLAN))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        PLAN,
+        LEAST,
+        EXISTING,
+        replace(PLAN, cluster=replace(CLUSTER, gpu_autoscaler=GpuAutoscaler.KARPENTER)),
+        replace(PLAN, cluster=None, mirror=None),
+    ],
+    ids=["everything", "a network alone", "an existing VPC", "Karpenter", "without a cluster"],
+)
+def test_every_policy_holds_for_every_resource(plan: CloudPlan) -> None:
+    assert production_violations(record(lambda: build(plan))) == []
+
+
+def test_every_policy_holds_in_development() -> None:
+    plan = replace(
+        PLAN,
+        endpoints=(development(),),
+        cluster=replace(CLUSTER, tier=Tier.DEVELOPMENT),
+        hub_store=replace(PLAN.hub_store, tier=Tier.DEVELOPMENT) if PLAN.hub_store else None,
+    )
+    assert violations(record(lambda: build(plan))) == []
+
+
+def test_no_two_resources_have_the_same_urn(recording: Recording) -> None:
+    """The engine refuses them, and the mocks do not."""
+    urns = Counter((resource.parent, resource.type, resource.name) for resource in recording.resources)
+    assert [urn for urn, count in urns.items() if count > 1] == []
+
+
+def test_the_provider_has_the_files_region_and_tags(recording: Recording) -> None:
+    inputs = recording.one("pulumi:providers:aws").inputs
+    assert inputs["region"] == REGION
+    assert "profile" not in inputs
+
+
+def test_every_component_stands_at_the_top(recording: Recording) -> None:
+    components = [resource for resource in recording.resources if resource.parent_type == "pulumi:pulumi:Stack"]
+    types = Counter(resource.type.removeprefix("visionfleet:aws:") for resource in components)
+    assert types == {
+        "pulumi:providers:aws": 1,
+        "Network": 1,
+        "ImageMirror": 1,
+        "DedicatedEndpoint": 2,
+        "Cluster": 1,
+        "HubStore": 1,
+        "Budget": 1,
+    }
+
+
+def test_the_outputs_are_what_others_need(recording: Recording) -> None:
+    outputs = recording.outputs
+    assert outputs["bucket"] == "acme-vision-hub"
+    assert outputs["database_address"] == "acme-vision-hub.rds.amazonaws.com"
+    assert outputs["database_secret"].startswith(f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:")
+    assert outputs["cluster"] == "acme-vision"
+    assert outputs["registry"] == f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/acme-vision"
+
+
+def test_hub_and_workers_are_pods_where_there_is_a_cluster(recording: Recording) -> None:
+    associations = recording.all("aws:eks/podIdentityAssociation:PodIdentityAssociation")
+    accounts = {a.name: (a.inputs["namespace"], a.inputs["serviceAccount"]) for a in associations}
+    assert accounts["acme-vision-hub"] == ("visionfleet", "hub")
+    assert accounts["acme-vision-worker"] == ("visionfleet", "worker")
+    assert recording.one("aws:iam/role:Role", "acme-vision-hub").inputs["assumeRolePolicy"].count("pods.eks") == 1
