@@ -8,7 +8,16 @@ import json
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 STALE_LEASE = "stale_lease"  # 409: another worker holds the task now
 TASK_CANCELLED = "task_cancelled"  # 410: the job was aborted, or is past its deadline
@@ -24,8 +33,18 @@ MAX_REQUEST_BYTES = 16 * 1024 * 1024  # the body of any call to /worker/v1
 MAX_RECORD_BYTES = 4 * 1024 * 1024  # one image's record, as JSON
 MAX_FILE_BYTES = 64 * 1024 * 1024  # one uploaded output file
 
+
+def _of_a_workers_part(name: str) -> str:
+    """`name`, a part or `part/name`, where the part is not the hub's own."""
+    if name.partition("/")[0] in RESERVED_PARTS:
+        raise ValueError("this part is the hub's own: no worker uploads to it")
+    return name
+
+
 # A part is a folder of the output batch, a name a file in it: both end up in object keys and on file systems.
-PartName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$")]
+PartName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}$"), AfterValidator(_of_a_workers_part)
+]
 FileName = Annotated[
     str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*$")
 ]
@@ -34,6 +53,7 @@ UploadName = Annotated[
     StringConstraints(
         max_length=320, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,63}/[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*$"
     ),
+    AfterValidator(_of_a_workers_part),
 ]
 WorkerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]

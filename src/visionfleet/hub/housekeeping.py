@@ -36,13 +36,14 @@ def end_failed(hub: Hub, session: Session, task: Task, reason: str) -> None:
 
 def sweep(hub: Hub) -> int:
     """Delete expired batches, but for those that a running job reads or fills; gives how many went."""
-    now = hub.store.clock()
     running = select(Job.row).where(Job.is_terminal.is_(False))
     read_by_job = exists().where(Job.input_batch_row == Batch.row, Job.is_terminal.is_(False))
     filled_by_job = Batch.job_row.is_not(None) & Batch.job_row.in_(running)
-    expired = select(Batch.row).where(Batch.expires_at < now, ~read_by_job, ~filled_by_job)
-    with hub.store.read() as session:
-        rows = session.scalars(expired.limit(MAX_BATCHES_A_SWEEP)).all()
+    expired = Batch.expires_at <= hub.store.clock()
+    query = select(Batch.row).where(expired, ~read_by_job, ~filled_by_job).limit(MAX_BATCHES_A_SWEEP)
+    # in line with the writers: a job on one of these is either there already, or will be refused
+    with hub.store.write() as session:
+        rows = session.scalars(query).all()
     for row in rows:
         # objects first: a sweep that is cut short finds the row, and so the rest, the next time
         hub.storage.delete([key for key, _ in hub.storage.list(f"batches/{row}")])

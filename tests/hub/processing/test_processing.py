@@ -236,6 +236,15 @@ def test_an_upload_name_that_is_not_safe_is_refused(api: Api, job: str, names: l
     assert error_code(call(api, lease(api), "uploads", names=names)) == (400, "request_invalid")
 
 
+@pytest.mark.parametrize("part", ["results", "failures"])
+def test_a_worker_writes_to_no_part_that_is_the_hubs_own(api: Api, job: str, part: str) -> None:
+    held = lease(api)
+    assert error_code(call(api, held, "uploads", names=[f"{part}/0.jpg"])) == (400, "request_invalid")
+    file = {"part": part, "name": "0.jpg", "content_type": "image/jpeg"}
+    results = [{"image_id": held["images"][0]["id"], "record": {}, "files": [file]}]
+    assert error_code(call(api, held, "results", results=results)) == (400, "request_invalid")
+
+
 def test_no_more_tasks_run_at_once_than_the_job_allows(api: Api, job: str) -> None:
     call(api, lease(api), "fail", code="x", message="y", retryable=False)
     config = api.hub.config

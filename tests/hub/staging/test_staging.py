@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from concurrent.futures import ThreadPoolExecutor
 
-from tests.hub.support import STAGING, Api, Clock, archive, jpeg, plans_of
+import pytest
+from sqlalchemy import text
+
+from tests.hub.support import JOBS, STAGING, Api, Clock, archive, job_body, jpeg, plans_of, statements_of
 from visionfleet.hub import tasks
-from visionfleet.hub.staging.batches import URL_SECONDS
+from visionfleet.hub.housekeeping import sweep
+from visionfleet.hub.objects.storage import Storage
+from visionfleet.hub.staging.batches import SECONDS_A_DAY, URL_SECONDS, expect_shard, shard_uploaded
 
 
 def names(api: Api, batch: str) -> list[str]:
@@ -187,3 +192,99 @@ def test_a_batch_that_is_not_there_is_not_found(api: Api, path: str) -> None:
 def test_a_form_without_a_file_is_refused(api: Api) -> None:
     answer = api.client.post(f"{STAGING}/b/upload/image", params={"api_key": api.client_key}, data={"a": "b"})
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "form_invalid")
+
+
+def put_url(api: Api, batch: str = "b") -> str:
+    return api.post(f"{STAGING}/{batch}/bulk-upload/image-files").json()["signedURLDetails"]["uploadURL"]
+
+
+def remove_batches(api: Api) -> None:
+    with api.hub.store.write() as session:
+        session.execute(text("DELETE FROM batches"))
+
+
+def test_a_second_archive_for_a_shard_is_refused(api: Api) -> None:
+    url = put_url(api)
+    assert api.client.put(url, content=archive({"one.jpg": jpeg(1)})).status_code == 200
+    for _ in range(2):
+        again = api.client.put(url, content=archive({"two.jpg": jpeg(2)}))
+        assert (again.status_code, again.json()["error"]["code"]) == (403, "invalid_signature")
+        api.run_hub_tasks()
+    assert names(api, "b") == ["one.jpg"]
+    assert len(list(api.hub.storage.list("batches"))) == 1
+
+
+def test_an_archive_for_a_batch_that_was_removed_is_refused_and_not_kept(api: Api) -> None:
+    url = put_url(api)
+    remove_batches(api)
+    assert api.client.put(url, content=archive({"one.jpg": jpeg(1)})).status_code == 403
+    assert list(api.hub.storage.list("batches")) == []
+
+
+def test_an_archive_that_began_to_arrive_in_time_may_arrive_later(api: Api, clock: Clock) -> None:
+    url = put_url(api)
+    key = url.split("/objects/")[1].split("?")[0]
+    clock.advance(URL_SECONDS - 1)
+    expect_shard(api.hub, key)
+    clock.advance(60)
+    assert api.run_hub_tasks() == 0, "it is not given up while it arrives"
+    api.hub.storage.put(key, archive({"one.jpg": jpeg(1)}))
+    shard_uploaded(api.hub, key)
+    assert api.run_hub_tasks() == 1
+    assert names(api, "b") == ["one.jpg"]
+
+
+def test_an_ingest_keeps_nothing_that_no_listing_shows(api: Api) -> None:
+    api.upload("b", "same.jpg", jpeg(1))
+    api.upload("b", "other.jpg", jpeg(2))
+    api.upload_shard("b", archive({"same.jpg": jpeg(1), "other.jpg": jpeg(3), "new.jpg": jpeg(4)}))
+    api.run_hub_tasks()
+    assert names(api, "b") == ["same.jpg", "other.jpg", "new.jpg"]
+    assert len(list(api.hub.storage.list("batches"))) == 3
+
+
+def test_an_ingest_reads_no_more_of_a_batch_than_the_names_of_its_shard(api: Api) -> None:
+    for n in range(4):
+        api.upload("b", f"{n}.jpg", jpeg(n))
+    api.upload_shard("b", archive({"1.jpg": jpeg(1)}))
+    with statements_of(api.hub) as seen:
+        api.run_hub_tasks()
+    read = [statement for statement, _ in seen if statement.startswith("SELECT") and "FROM files" in statement]
+    assert read
+    assert all("files.name IN" in statement for statement in read)
+
+
+def test_a_batch_that_has_expired_takes_nothing_that_would_go_with_it(api: Api, clock: Clock) -> None:
+    api.upload("b", "one.jpg", jpeg(1))
+    clock.advance(api.hub.config.hub.retention_days * SECONDS_A_DAY)
+    for answer in (
+        api.upload("b", "two.jpg", jpeg(2)),
+        api.post(f"{STAGING}/b/bulk-upload/image-files"),
+        api.post(f"{JOBS}/j1", json=job_body("b")),
+    ):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "batch_expired")
+    assert sweep(api.hub) == 1
+    assert api.upload("b", "two.jpg", jpeg(2)).status_code == 200
+
+
+def test_a_batch_that_is_removed_while_an_image_comes_is_no_server_error(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Storage.put
+
+    def put_and_remove(storage: Storage, key: str, data: bytes) -> int:
+        remove_batches(api)
+        return put(storage, key, data)
+
+    monkeypatch.setattr(Storage, "put", put_and_remove)
+    answer = api.upload("b", "one.jpg", jpeg(1))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "batch_not_found")
+    assert list(api.hub.storage.list("batches")) == []
+
+
+def test_many_first_uploads_at_once_make_one_batch(api: Api) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda n: api.upload("b", f"{n}.jpg", jpeg(n)).status_code, range(32)))
+    assert answers == [200] * 32
+    assert len(api.get(STAGING).json()["batches"]) == 1
+    assert api.get(f"{STAGING}/b/count").json() == {"count": 32}

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from visionfleet import __version__
 from visionfleet.hub.api import health, platform, processing, staging, storage, worker
+from visionfleet.hub.api.bodies import LimitedBodies
 from visionfleet.hub.api.faults import install_fault_handlers
 from visionfleet.hub.api.metrics import install_metrics
 from visionfleet.hub.context import Hub
@@ -29,6 +30,7 @@ def create_app(hub: Hub) -> FastAPI:
     app = FastAPI(title="visionfleet hub", version=__version__, lifespan=lifespan, redoc_url=None)
     app.state.hub = hub
     install_fault_handlers(app)
+    app.add_middleware(LimitedBodies)
     install_metrics(app, hub)
     # `platform` goes last: its `/{workspace}/workflows/…` would take the others' paths
     for routes in (health, storage, staging, processing, worker, platform):

@@ -10,13 +10,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.objects.signing import InvalidSignature
 from visionfleet.hub.objects.storage import InvalidKey, ObjectMissing, StorageError, StorageFull, TooLarge
 
 STORAGE_STATUS: dict[type[StorageError], int] = {InvalidKey: 400, ObjectMissing: 404, TooLarge: 413, StorageFull: 507}
-HTTP_CODES = {404: "route_not_found", 405: "method_not_allowed"}
+HTTP_CODES = {404: "route_not_found", 405: "method_not_allowed", 413: "request_too_large"}
 
 log = structlog.get_logger()
 
@@ -29,6 +30,7 @@ def install_fault_handlers(app: FastAPI) -> None:
     app.add_exception_handler(OperationalError, _database_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(ClientDisconnect, _client_gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -72,6 +74,11 @@ async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     code = HTTP_CODES.get(error.status_code, "request_refused")
     return _answer(HubError(error.status_code, code, str(error.detail)))
+
+
+async def _client_gone(_request: Request, _error: Exception) -> Response:
+    """Nobody reads this; the status is nginx's, for the metrics."""
+    return Response(status_code=499)
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

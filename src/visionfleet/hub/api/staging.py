@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from visionfleet.hub.api.access import BaseUrl, ClientWorkspace, HubDep, PageDep
+from visionfleet.hub.api.bodies import BodyTooLarge
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.staging import batches
 from visionfleet.hub.staging.ingest import MAX_IMAGE_BYTES
-
-MAX_FORM_OVERHEAD = 64 * 1024
 
 router = APIRouter(prefix="/data-staging/v1/external/{workspace}/batches", tags=["data staging"])
 PartName = Annotated[str | None, Query(alias="partName")]
@@ -75,10 +76,16 @@ async def upload_image(
     display_name: DisplayName = None,
 ) -> dict[str, Any]:
     """Stage one image: the first file of a multipart form."""
-    name, data = await _first_file(request)
-    return await run_in_threadpool(
-        batches.upload_image, hub, workspace, batch_id, display_name, file_name or name, data
-    )
+    async with _form(request) as form:
+        sent = _first_file(form)
+        name = file_name or sent.filename or ""
+
+        def stage() -> dict[str, Any]:
+            # read here, so that no more images are in memory at once than there are threads
+            data = sent.file.read(MAX_IMAGE_BYTES + 1)
+            return batches.upload_image(hub, workspace, batch_id, display_name, name, data)
+
+        return await run_in_threadpool(stage)
 
 
 @router.post("/{batch_id}/bulk-upload/image-files")
@@ -89,23 +96,23 @@ def register_shard(
     return batches.register_shard(hub, workspace, batch_id, display_name, base_url)
 
 
-async def _first_file(request: Request) -> tuple[str, bytes]:
-    """Name and bytes of the form's first file. The size is refused before it is read where the client tells it."""
-    length = request.headers.get("content-length", "")
-    if length.isdigit() and int(length) > MAX_IMAGE_BYTES + MAX_FORM_OVERHEAD:
-        raise _too_large()
+@asynccontextmanager
+async def _form(request: Request) -> AsyncGenerator[FormData]:
+    """The request's form, until the end; a file of over a megabyte waits on the disk."""
     try:
-        async with request.form(max_files=1, max_fields=8) as form:
-            for value in form.values():
-                if isinstance(value, UploadFile):
-                    data = await value.read(MAX_IMAGE_BYTES + 1)
-                    if len(data) > MAX_IMAGE_BYTES:
-                        raise _too_large()
-                    return value.filename or "", data
+        form = await request.form(max_files=1, max_fields=8)
+    except BodyTooLarge:
+        raise HubError(413, "image_too_large", f"an image has at most {MAX_IMAGE_BYTES} bytes") from None
     except (HTTPException, FormParserError) as error:
         raise HubError(400, "form_invalid", "the body is not a multipart form that can be read") from error
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def _first_file(form: FormData) -> UploadFile:
+    for value in form.values():
+        if isinstance(value, UploadFile):
+            return value
     raise HubError(400, "form_invalid", "the multipart form holds no file")
-
-
-def _too_large() -> HubError:
-    return HubError(413, "image_too_large", f"an image has at most {MAX_IMAGE_BYTES} bytes")

@@ -13,7 +13,7 @@ from fastapi.responses import Response, StreamingResponse
 from visionfleet.hub.api.access import HubDep
 from visionfleet.hub.context import Hub
 from visionfleet.hub.registry import PACKAGES_PREFIX
-from visionfleet.hub.staging.batches import MAX_SHARD_BYTES, SHARD_SUFFIX, shard_uploaded
+from visionfleet.hub.staging.batches import MAX_SHARD_BYTES, expect_shard, is_shard, shard_uploaded
 from visionfleet.protocol import MAX_FILE_BYTES
 
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
@@ -63,10 +63,11 @@ def get_object(request: Request, hub: HubDep, key: SignedKey) -> Response:
 @router.put("/objects/{key:path}", status_code=200)
 async def put_object(request: Request, hub: HubDep, key: SignedKey) -> dict[str, int]:
     """Store the body as an object. Nothing is kept of a body that is cut short."""
-    is_shard = key.endswith(SHARD_SUFFIX)
-    size = await hub.storage.put_stream(key, request.stream(), MAX_SHARD_BYTES if is_shard else MAX_FILE_BYTES)
-    if is_shard:
-        await run_in_threadpool(shard_uploaded, hub, key)
+    if not is_shard(key):
+        return {"size": await hub.storage.put_stream(key, request.stream(), MAX_FILE_BYTES)}
+    await run_in_threadpool(expect_shard, hub, key)
+    size = await hub.storage.put_stream(key, request.stream(), MAX_SHARD_BYTES)
+    await run_in_threadpool(shard_uploaded, hub, key)
     return {"size": size}
 
 

@@ -17,7 +17,7 @@ from visionfleet.hub.processing.definitions import JobDefinition, check_against_
 from visionfleet.hub.processing.logs import SEVERITIES, Event, log_query, log_view, write_log
 from visionfleet.hub.processing.stages import PROCESSING, STAGE_NAMES, end_job, start_stage
 from visionfleet.hub.registry import UnknownWorkflow
-from visionfleet.hub.staging.batches import get_batch
+from visionfleet.hub.staging.batches import check_not_expired, get_batch
 from visionfleet.hub.store.tables import (
     Batch,
     BatchType,
@@ -56,6 +56,7 @@ def create_job(hub: Hub, workspace: str, job_id: str, name: str | None, body: di
         if _find_job(session, workspace, job_id) is not None:
             raise HubError(409, "job_exists", f"there is a job '{job_id}' already: choose another id", jobId=job_id)
         batch = get_batch(session, workspace, definition.job_input.batch_id)
+        check_not_expired(hub, batch)
         images = _input_images(session, batch, definition.job_input.part_name)
         job = Job(
             workspace=workspace,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from typing import Any
 
@@ -14,6 +15,7 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError, not_found
 from visionfleet.hub.ids import check_batch_id, check_display_name, check_file_name, iso
+from visionfleet.hub.objects.signing import InvalidSignature
 from visionfleet.hub.objects.storage import StorageError
 from visionfleet.hub.pages import Page, answer, fetch
 from visionfleet.hub.staging.ingest import BadImage, check_image
@@ -21,8 +23,9 @@ from visionfleet.hub.store.tables import Batch, BatchType, ContentType, File, Pa
 
 SECONDS_A_DAY = 86_400
 URL_SECONDS = 3600
-SHARD_SUFFIX = ".tar"
+REGISTERED = "registered"
 MAX_SHARD_BYTES = 6 * 1024**3  # 256 images of 20 MiB, and the archive's own blocks
+_SHARD_KEY = re.compile(r"batches/[0-9]+/shards/([0-9a-f]{32})\.tar")
 
 
 def list_batches(hub: Hub, workspace: str, page: Page) -> dict[str, Any]:
@@ -122,7 +125,7 @@ def upload_image(
             session.add(file)
     except IntegrityError as error:
         hub.storage.delete([file.object_key])
-        return _same_file(hub, file, error)
+        return _same_file(hub, batch, file, error)
     return {"status": "ok", "fileName": name}
 
 
@@ -133,13 +136,13 @@ def register_shard(hub: Hub, workspace: str, batch_id: str, display_name: str | 
     now = hub.store.clock()
     with hub.store.write() as session:
         batch = open_batch(hub, session, workspace, batch_id, display_name, BatchType.SHARDED)
-        key = f"batches/{batch.row}/shards/{shard_id}{SHARD_SUFFIX}"
+        key = f"batches/{batch.row}/shards/{shard_id}.tar"
         session.add(
             Shard(
                 id=shard_id,
                 batch_row=batch.row,
                 object_key=key,
-                status_name="registered",
+                status_name=REGISTERED,
                 status_type=StatusType.INFO,
                 objects_count=0,
                 details={},
@@ -153,17 +156,34 @@ def register_shard(hub: Hub, workspace: str, batch_id: str, display_name: str | 
     return {"shardId": shard_id, "signedURLDetails": {"uploadURL": url, "extensionHeaders": {}}}
 
 
-def shard_uploaded(hub: Hub, object_key: str) -> None:
-    """An object has arrived by a signed URL: if it is a shard's archive, its ingest is due."""
+def is_shard(object_key: str) -> bool:
+    """Whether this is the key of a shard's archive."""
+    return _SHARD_KEY.fullmatch(object_key) is not None
+
+
+def expect_shard(hub: Hub, object_key: str) -> None:
+    """An archive begins to arrive. Raises InvalidSignature where its shard is not waiting for one any more.
+
+    A second archive would change the first while that is read, and what comes for a removed batch stays for ever.
+    """
     now = hub.store.clock()
     with hub.store.write() as session:
-        shard = session.scalar(select(Shard).where(Shard.object_key == object_key))
-        if shard is None or shard.status_type != StatusType.INFO:
+        shard = session.scalar(select(Shard).where(Shard.object_key == object_key, Shard.status_name == REGISTERED))
+        if shard is None:
+            raise InvalidSignature
+        # its URL may expire while it is under way
+        session.get_one(Task, shard.id).run_after = now + URL_SECONDS
+
+
+def shard_uploaded(hub: Hub, object_key: str) -> None:
+    """An archive has arrived: its ingest is due."""
+    now = hub.store.clock()
+    with hub.store.write() as session:
+        shard = session.scalar(select(Shard).where(Shard.object_key == object_key, Shard.status_name == REGISTERED))
+        if shard is None:
             return
         shard.status_name, shard.event_at = "uploaded", now
-        task = session.get(Task, shard.id)
-        if task is not None:
-            task.run_after = now
+        session.get_one(Task, shard.id).run_after = now
     hub.work.set()
 
 
@@ -180,7 +200,10 @@ def get_batch(session: Session, workspace: str, batch_id: str) -> Batch:
 def open_batch(
     hub: Hub, session: Session, workspace: str, batch_id: str, display_name: str | None, batch_type: BatchType
 ) -> Batch:
-    """The batch that an upload goes to, made where it is missing. A job's output takes no uploads (409)."""
+    """The batch that an upload goes to, made where it is missing.
+
+    Raises HubError 409 for a job's output, and for a batch that has expired.
+    """
     query = select(Batch).where(Batch.workspace == workspace, Batch.batch_id == batch_id)
     batch = session.scalar(query)
     if batch is None:
@@ -188,10 +211,18 @@ def open_batch(
     if batch.batch_type == BatchType.MULTIPART:
         message = f"batch '{batch_id}' is the output of a job: upload to another one"
         raise HubError(409, "batch_is_output", message, batchId=batch_id)
+    check_not_expired(hub, batch)
     if batch_type == BatchType.SHARDED:
         # single uploads first, shards later: what the command line does when a folder has grown
         batch.batch_type = batch_type
     return batch
+
+
+def check_not_expired(hub: Hub, batch: Batch) -> None:
+    """Raises HubError 409 for a batch that is about to be removed, with whatever would still come to it."""
+    if batch.expires_at <= hub.store.clock():
+        message = f"batch '{batch.batch_id}' expired at {iso(batch.expires_at)} and is being removed: take another id"
+        raise HubError(409, "batch_expired", message, batchId=batch.batch_id)
 
 
 def new_batch(
@@ -232,12 +263,12 @@ def _forget_empty(hub: Hub, batch: Batch) -> None:
         session.execute(delete(Batch).where(Batch.row == batch.row, ~held))
 
 
-def _same_file(hub: Hub, file: File, cause: IntegrityError) -> dict[str, Any]:
+def _same_file(hub: Hub, batch: Batch, file: File, cause: IntegrityError) -> dict[str, Any]:
     query = select(File).where(File.batch_row == file.batch_row, File.part == "", File.name == file.name)
     with hub.store.read() as session:
         present = session.scalar(query)
-    if present is None:
-        raise cause
+    if present is None:  # not the name is in the way: the batch has been removed meanwhile
+        raise not_found("batch", batch.batch_id) from cause
     if present.digest == file.digest:
         return {"status": "ok", "fileName": file.name, "duplicated": True}
     message = f"the batch holds another image named '{file.name}': rename one of them"

@@ -7,6 +7,7 @@ nothing. The rows come in one transaction that holds the lease: an ingest that i
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,16 +44,17 @@ def run_ingest(hub: Hub, task: Task) -> None:
     if shard is None:
         _drop(hub, task)
         return
+    unused = [shard.object_key]
     try:
         found = _store_images(hub, shard)
     except ObjectMissing:
         _refuse_shard(hub, task, "upload_missing", "the archive was not uploaded before its URL expired")
     except BadShard as error:
-        hub.storage.delete([key for key, _ in hub.storage.list(_prefix(shard))])
+        unused += [key for key, _ in hub.storage.list(_prefix(shard))]
         _refuse_shard(hub, task, error.code, str(error))
     else:
-        _commit(hub, task, found)
-    hub.storage.delete([shard.object_key])
+        unused += _commit(hub, task, found)
+    hub.storage.delete(unused)
 
 
 def fail_ingest(session: Session, now: float, task: Task, reason: str) -> None:
@@ -101,25 +103,25 @@ def _drop(hub: Hub, task: Task) -> None:
         tasks.finish(tasks.hold(session, now, task.id, task.token), now, "the batch has expired")
 
 
-def _commit(hub: Hub, task: Task, found: _Sorted) -> None:
+def _commit(hub: Hub, task: Task, found: _Sorted) -> list[str]:
+    """Stage the images that the batch does not have yet; gives the object keys of the others."""
     now = hub.store.clock()
     with hub.store.write() as session:
         tasks.finish(tasks.hold(session, now, task.id, task.token), now, "done")
         shard = session.get_one(Shard, task.payload["shard_id"])
-        present = {file.name: file.digest for file in _present(session, shard)}
-        staged = 0
+        present = _present(session, shard, [image.name for image in found.images])
+        staged = [image for image in found.images if image.name not in present]
+        session.add_all(staged)
         for image in found.images:
-            if image.name not in present:
-                session.add(image)
-                staged += 1
-            elif present[image.name] != image.digest:
+            if present.get(image.name, image.digest) != image.digest:
                 found.refuse(image.name, "file_exists", "the batch holds another image of this name")
-        shard.objects_count = staged
+        shard.objects_count = len(staged)
         details: dict[str, Any] = {"filesRefused": len(found.refused)} if found.refused else {}
         if found.refused:
             details["refused"] = found.refused[:MAX_REPORTED_FILES]
         status = StatusType.SUCCESS if found.images or not found.refused else StatusType.ERROR
         _end_shard(shard, now, status, details)
+    return [image.object_key for image in found.images if image.name in present]
 
 
 def _refuse_shard(hub: Hub, task: Task, code: str, reason: str) -> None:
@@ -136,9 +138,10 @@ def _end_shard(shard: Shard, now: float, status: StatusType, details: dict[str, 
     shard.details, shard.event_at = details, now
 
 
-def _present(session: Session, shard: Shard) -> list[File]:
-    query = select(File).where(File.batch_row == shard.batch_row, File.part == "")
-    return list(session.scalars(query))
+def _present(session: Session, shard: Shard, names: Sequence[str]) -> dict[str, str]:
+    """Those of `names` (as many as a shard may hold) that the batch has, with the digest of what is there."""
+    query = select(File.name, File.digest).where(File.batch_row == shard.batch_row, File.part == "")
+    return dict(session.execute(query.where(File.name.in_(names))).all())
 
 
 def _prefix(shard: Shard) -> str:

@@ -1,6 +1,7 @@
 import io
 import runpy
 import struct
+import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -146,3 +147,18 @@ def test_damage_of_any_kind_is_answered(sample: bytes, patches: list[tuple[int, 
         check_image(bytes(data))
     except BadImage as error:
         assert error.code in {"not_an_image", "image_truncated", "image_too_many_pixels"}
+
+
+def test_few_images_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, most = [], []
+
+    def decode(data: bytes) -> None:
+        running.append(data)
+        most.append(len(running))
+        time.sleep(0.02)
+        running.pop()
+
+    monkeypatch.setattr(images, "_decode", decode)
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(check_image, [b"x"] * 32))
+    assert max(most) == images.DECODES_AT_ONCE

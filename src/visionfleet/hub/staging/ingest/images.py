@@ -6,6 +6,7 @@ Safe to call from several threads: nothing of Pillow's global state is changed.
 from __future__ import annotations
 
 import io
+import threading
 import warnings
 from dataclasses import dataclass
 
@@ -26,6 +27,10 @@ MAX_PIXELS = {
 MAX_JPEG_SCANS = 100
 """A progressive JPEG has about 10. Each costs a pass over all pixels, and can be a few bytes long."""
 
+DECODES_AT_ONCE = 4
+"""A small file can ask for hundreds of megabytes while it is decoded, and forty uploads may come at once."""
+
+_decoding = threading.BoundedSemaphore(DECODES_AT_ONCE)
 _JPEG_SCAN = b"\xff\xda"
 
 # Pillow warns of large images and of odd metadata. Here both end in an answer, and a filter that is set for each call
@@ -61,7 +66,8 @@ def check_image(data: bytes) -> ImageInfo:
     if len(data) > MAX_IMAGE_BYTES:
         raise BadImage("image_too_large", f"it has {len(data)} bytes, at most {MAX_IMAGE_BYTES} (20 MiB) are allowed")
     try:
-        return _decode(data)
+        with _decoding:
+            return _decode(data)
     except BadImage:
         raise
     except UnidentifiedImageError:
