@@ -11,7 +11,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export VISIONFLEET_UV := $(UV)
 
-.PHONY: help setup runtime quickstart check test format generate lock clean
+.PHONY: help setup runtime engines bench quickstart check test format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,14 @@ $(CACHE)/tools/uv/bin/uv: requirements/uv.txt
 runtime: setup ## the native inference runtime, in the user's cache
 	@$(BIN)/visionfleet local install
 
+engines: setup ## the real engines that tests run on, built once into the user's cache
+	@engines/packages
+	@$(BIN)/python engines/build.py
+	@$(BIN)/python -m tests.engines.debian
+
+bench: setup ## every benchmark; each prints its ratio and fails where its goal is missed
+	@for benchmark in benchmarks/*.py; do echo "==> $$benchmark"; $(BIN)/python "$$benchmark"; done
+
 quickstart: setup ## the main job on this machine; KEEP=1 leaves the stack running
 	@$(BIN)/python examples/quickstart/run.py $(if $(KEEP),--keep)
 
@@ -43,9 +51,9 @@ check: setup ## the fast half: format, lint, types, imports, generated files, un
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 	$(BIN)/python -m visionfleet.generate --check
-	$(BIN)/pytest --quiet -m 'not engine'
+	$(BIN)/pytest --quiet -m 'not engine' --numprocesses 2
 
-test: check runtime ## everything: check, then the tests on real engines
+test: check runtime engines ## everything: check, then the tests on real engines
 	$(BIN)/pytest -m engine
 
 format: setup ## format and mend what ruff can mend
