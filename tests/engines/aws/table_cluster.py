@@ -1,0 +1,130 @@
+"""EKS: the cluster, its node groups, add-ons and who may use it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.engines.aws.kinds import Call, Kind, Scope, one
+
+NODE_GROUP = {"clusterName": "$clusterName", "nodegroupName": "$nodeGroupName"}
+
+
+def _logging(scope: Scope) -> dict[str, Any] | None:
+    types = scope.inputs.get("enabledClusterLogTypes")
+    return {"clusterLogging": [{"types": types, "enabled": True}]} if types else None
+
+
+def _vpc_config(found: Any, scope: Scope) -> dict[str, Any]:
+    """What the program gave, and what EKS adds to it."""
+    actual = found["resourcesVpcConfig"]
+    return {
+        **one(scope.inputs["vpcConfig"]),
+        "clusterSecurityGroupId": actual.get("clusterSecurityGroupId"),
+        "vpcId": actual.get("vpcId"),
+    }
+
+
+def _labels(scope: Scope) -> dict[str, Any]:
+    new, old = scope.inputs.get("labels") or {}, (scope.old or {}).get("labels") or {}
+    return {"addOrUpdateLabels": new, "removeLabels": [name for name in old if name not in new]}
+
+
+def _taints(scope: Scope) -> dict[str, Any]:
+    new, old = scope.inputs.get("taints") or [], (scope.old or {}).get("taints") or []
+    return {"addOrUpdateTaints": new, "removeTaints": [taint for taint in old if taint not in new]}
+
+
+KINDS = (
+    Kind(
+        "eks.Cluster",
+        "eks",
+        id="={name}",
+        create=(
+            Call("create_cluster", {"logging": _logging}, auto=True),
+            Call("describe_cluster", {"name": "$name"}, until="cluster.status=='ACTIVE'"),
+        ),
+        update=(
+            Call("update_cluster_config", {"name": "$name"}, auto=True, only="vpcConfig"),
+            Call("update_cluster_config", {"name": "$name", "logging": _logging}, only="enabledClusterLogTypes"),
+        ),
+        read=Call("describe_cluster", {"name": "$id"}),
+        found="cluster",
+        delete=(Call("delete_cluster", {"name": "$id"}),),
+        replace="name roleArn encryptionConfig kubernetesNetworkConfig bootstrapSelfManagedAddons",
+        rename={"vpcConfig": "resourcesVpcConfig"},
+        by_hand="enabledClusterLogTypes defaultAddonsToRemoves forceUpdateVersion",
+        outputs={
+            "arn": "arn",
+            "endpoint": "endpoint",
+            "status": "status",
+            "platformVersion": "platformVersion",
+            "certificateAuthority": "certificateAuthority",
+            "identities": "[{oidcs: [identity.oidc]}]",
+            "vpcConfig": _vpc_config,
+        },
+        tags=True,
+        named="name",
+        name_limit=100,
+    ),
+    Kind(
+        "eks.NodeGroup",
+        "eks",
+        id="={clusterName}:{nodeGroupName}",
+        create=(
+            Call("create_nodegroup", auto=True),
+            Call("describe_nodegroup", NODE_GROUP, until="nodegroup.status=='ACTIVE'"),
+        ),
+        update=(
+            Call("update_nodegroup_config", NODE_GROUP, auto=True, only="scalingConfig updateConfig nodeRepairConfig"),
+            Call("update_nodegroup_config", {**NODE_GROUP, "labels": _labels}, only="labels"),
+            Call("update_nodegroup_config", {**NODE_GROUP, "taints": _taints}, only="taints"),
+        ),
+        read=Call("describe_nodegroup", NODE_GROUP),
+        found="nodegroup",
+        delete=(Call("delete_nodegroup", NODE_GROUP),),
+        replace="clusterName nodeGroupName nodeGroupNamePrefix nodeRoleArn subnetIds instanceTypes amiType capacityType diskSize",
+        rename={"nodeRoleArn": "nodeRole", "subnetIds": "subnets"},
+        by_hand="forceUpdateVersion",
+        outputs={
+            "arn": "nodegroupArn",
+            "status": "status",
+            "resources": "resources.autoScalingGroups && [{autoscalingGroups: resources.autoScalingGroups}]",
+        },
+        tags=True,
+        named="nodeGroupName",
+        name_limit=63,
+    ),
+    Kind(
+        "eks.Addon",
+        "eks",
+        id="={clusterName}:{addonName}",
+        replace="clusterName addonName",
+        outputs={"arn": "=arn:aws:eks:{region}:{account}:addon/{clusterName}/{addonName}/stand-in"},
+        tags=True,
+    ),
+    Kind(
+        "eks.AccessEntry",
+        "eks",
+        id="={clusterName}:{principalArn}",
+        replace="clusterName principalArn type",
+        outputs={"accessEntryArn": "=arn:aws:eks:{region}:{account}:access-entry/{clusterName}/stand-in"},
+        tags=True,
+    ),
+    Kind(
+        "eks.AccessPolicyAssociation",
+        "eks",
+        id="={clusterName}#{principalArn}#{policyArn}",
+        replace="*",
+    ),
+    Kind(
+        "eks.PodIdentityAssociation",
+        "eks",
+        id="={clusterName},{namespace},{serviceAccount}",
+        replace="clusterName namespace serviceAccount",
+        outputs={
+            "associationId": "=a-{clusterName}-{namespace}-{serviceAccount}",
+            "associationArn": "=arn:aws:eks:{region}:{account}:podidentityassociation/{clusterName}/{serviceAccount}",
+        },
+        tags=True,
+    ),
+)
