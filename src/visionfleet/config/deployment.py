@@ -10,11 +10,16 @@ from pydantic import Field, field_validator
 from visionfleet.config import hub as hub_section
 from visionfleet.config import inference as inference_section
 from visionfleet.config.batch import Batch
+from visionfleet.config.cloud import Cloud
+from visionfleet.config.cloud_rules import CLOUD_RULES
+from visionfleet.config.dedicated import Dedicated
+from visionfleet.config.edge import Edge
 from visionfleet.config.hub import Hub
 from visionfleet.config.inference import Inference
 from visionfleet.config.kinds import Domain, FolderPath, Label, Slug
 from visionfleet.config.models import Model
 from visionfleet.config.section import Breach, RuledSection, defaults, peek, refusal
+from visionfleet.config.serverless import Serverless
 
 # the server reads workflows of this workspace from its own disk and never asks the hub (inference.core.roboflow_api)
 RESERVED_WORKSPACE = "local"
@@ -50,7 +55,7 @@ def _models_unique(data: object) -> Iterator[Breach]:
 class DeploymentConfig(RuledSection):
     """A deployment: everything that visionfleet reads, checked and frozen."""
 
-    cross_rules = (_ports_apart, _models_unique)
+    cross_rules = (_ports_apart, _models_unique, *CLOUD_RULES)
 
     api_version: ApiVersion = Field(
         default=ApiVersion.V1, alias="apiVersion", description="Form of the file; this release reads visionfleet/v1."
@@ -64,6 +69,14 @@ class DeploymentConfig(RuledSection):
         default=Path("./workflows"), description="Folder of workflows: a JSON file each, its stem being the id."
     )
     hub: Hub = Field(default_factory=defaults(Hub), description="The hub: workflows, models and batch processing.")
+    cloud: Cloud | None = Field(
+        default=None, description="Where in AWS the deployment is; nothing is made there unless given."
+    )
+    serverless: Serverless = Field(
+        default_factory=defaults(Serverless), description="Serving that scales with demand, on Kubernetes."
+    )
+    dedicated: tuple[Dedicated, ...] = Field(default=(), description="Endpoints on machines of their own.")
+    edge: Edge = Field(default_factory=defaults(Edge), description="The devices at the edge.")
     batch: Batch = Field(default_factory=defaults(Batch), description="Batch processing.")
 
     @field_validator("workspace")

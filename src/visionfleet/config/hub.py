@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from visionfleet.config.aws_kinds import DatabaseClass
+from visionfleet.config.cloud import Tier
 from visionfleet.config.kinds import FolderPath, Host, Port, Url
 from visionfleet.config.secrets import SecretRef
 from visionfleet.config.section import Breach, RuledSection, peek
@@ -39,6 +41,35 @@ def _storage_apart(data: object) -> Iterator[Breach]:
         yield Breach(("storage",), storage, "same-folder", rule, fix)
 
 
+def _backups_of_tier(data: object) -> Iterator[Breach]:
+    if peek(data, "tier") == Tier.PRODUCTION and peek(data, "backup_days") == 0:
+        rule = "keeps no backup, and tier is production"
+        yield Breach(("backup_days",), 0, "tier-of-backups", rule, "write 1 or more, or tier: development")
+
+
+class HubOnAws(RuledSection):
+    """Bucket and database of the hub in AWS."""
+
+    cross_rules = (_backups_of_tier,)
+
+    tier: Tier = Field(
+        description="What an outage costs: production has a standby in another zone, and refuses to be deleted."
+    )
+    instance_class: DatabaseClass = Field(
+        default="db.t4g.small", description="Instance class of the database, PostgreSQL on RDS."
+    )
+    storage_gb: int = Field(
+        default=20,
+        strict=True,
+        ge=20,
+        le=13_000,
+        description="Storage of the database; it grows up to five times that.",
+    )
+    backup_days: int = Field(
+        default=7, strict=True, ge=0, le=35, description="Days for which the database can be brought back."
+    )
+
+
 class Hub(RuledSection):
     """The hub: where it listens, and where it keeps what it holds."""
 
@@ -62,6 +93,7 @@ class Hub(RuledSection):
     retention_days: int = Field(
         default=7, strict=True, ge=1, le=3650, description="Days after which staged images and results are removed."
     )
+    aws: HubOnAws | None = Field(default=None, description="Bucket and database to make in AWS; none unless given.")
 
     @property
     def database_path(self) -> Path:

@@ -1,6 +1,6 @@
 """The reference page of the file, `docs/reference/config.md`, made from the JSON Schema and so from the models."""
 
-from typing import Any
+from typing import Any, cast
 
 from visionfleet.config.document import MAX_DEPTH
 from visionfleet.config.files import MEBIBYTE
@@ -39,24 +39,30 @@ def reference_page() -> str:
     definitions: dict[str, Schema] = schema["$defs"]
     tables = [_table("The file", schema, definitions)]
     tables += [
-        _table(", ".join(f"`{path}`" for path in paths), definitions[name], definitions)
+        _table(", ".join(paths), definitions[name], definitions)
         for name, paths in _sections(schema, definitions, "").items()
     ]
     return "\n".join((_HEAD, *tables))
 
 
 def _sections(section: Schema, definitions: dict[str, Schema], path: str) -> dict[str, list[str]]:
-    """The sections below `section`, each with the paths under which it stands: some stand at several."""
+    """The sections below `section`, each with the places where it stands: some stand at several."""
     found: dict[str, list[str]] = {}
     for key, value in section["properties"].items():
-        name = _definition(value)
-        if name is None or "properties" not in definitions[name]:
-            continue
-        below = f"{path}{key}[]" if value.get("type") == "array" else f"{path}{key}"
-        found.setdefault(name, []).append(below)
-        for inner, paths in _sections(definitions[name], definitions, f"{below}.").items():
-            found.setdefault(inner, []).extend(paths)
+        for name in _definitions(value):
+            if "properties" not in definitions[name]:
+                continue
+            below = f"{path}{key}[]" if value.get("type") == "array" else f"{path}{key}"
+            found.setdefault(name, []).append(f"`{below}`{_kind_of(definitions[name])}")
+            for inner, paths in _sections(definitions[name], definitions, f"{below}.").items():
+                found.setdefault(inner, []).extend(paths)
     return found
+
+
+def _kind_of(section: Schema) -> str:
+    """What tells a section apart from others at its place; empty where it is the only one."""
+    kind = section["properties"].get("kind", {}).get("const")
+    return f" of kind `{kind}`" if kind else ""
 
 
 def _table(title: str, section: Schema, definitions: dict[str, Schema]) -> str:
@@ -72,11 +78,15 @@ def _kind(value: Schema, definitions: dict[str, Schema]) -> str:
     value = next((part for part in value.get("anyOf", ()) if part.get("type") != "null"), value)
     if value.get("type") == "array":
         return f"list of {_kind(value['items'], definitions)}s"
-    name = _definition(value)
-    if name is not None:
-        return ", ".join(f"`{member}`" for member in definitions[name].get("enum", ())) or "section"
+    if "const" in value:
+        return f"`{value['const']}`"
+    names = _definitions(value)
+    if names:
+        return ", ".join(f"`{member}`" for member in definitions[names[0]].get("enum", ())) or "section"
     if value["type"] == "integer":
         return f"whole number, {value['minimum']} to {value['maximum']}"
+    if value["type"] == "boolean":
+        return "true or false"
     return "path" if value.get("format") == "path" else "text"
 
 
@@ -84,12 +94,14 @@ def _default(key: str, value: Schema, section: Schema) -> str:
     if key in section.get("required", ()):
         return "required"
     default = value.get("default")
-    return "" if default is None or default == [] else f"`{default}`"
+    if default is None or default == []:
+        return ""
+    if isinstance(default, list):
+        return ", ".join(f"`{entry}`" for entry in cast("list[object]", default))
+    return f"`{str(default).lower()}`" if isinstance(default, bool) else f"`{default}`"
 
 
-def _definition(value: Schema) -> str | None:
-    """The name of the definition that a property refers to, on its own, as an entry of a list, or optionally."""
-    for part in (value, value.get("items", {}), *value.get("anyOf", ())):
-        if "$ref" in part:
-            return part["$ref"].rpartition("/")[2]
-    return None
+def _definitions(value: Schema) -> list[str]:
+    """The definitions that a property refers to, on its own, as an entry of a list, or optionally; several by kind."""
+    parts = (value, value.get("items", {}), *value.get("anyOf", ()), *value.get("oneOf", ()))
+    return [part["$ref"].rpartition("/")[2] for part in parts if "$ref" in part]

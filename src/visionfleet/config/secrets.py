@@ -15,7 +15,9 @@ from visionfleet.config.section import refusal
 MAX_SECRET_BYTES = 64 * 1024
 NOT_A_REFERENCE = "not-a-reference"
 PATTERN = r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:.+)$"
+AWS_PATTERN = r"^aws-secretsmanager:[A-Za-z0-9/_+=.@-]{1,512}$"
 _FIX = "write 'env:NAME' for an environment variable or 'file:PATH' for a file; a secret itself never stands here"
+_AWS_FIX = "write 'aws-secretsmanager:NAME', the name of a secret in Secrets Manager; a secret itself never stands here"
 
 
 class SecretUnavailable(Exception):
@@ -68,6 +70,9 @@ class SecretRef:
         """Read a reference; anything else is refused, and never repeated: it may be the secret."""
         if isinstance(value, SecretRef):
             return value
+        if isinstance(value, str) and re.fullmatch(AWS_PATTERN, value):
+            rule = "refers to AWS Secrets Manager, and this secret is read where the hub runs, not by AWS"
+            raise refusal("secret-elsewhere", rule, "write 'env:NAME' or 'file:PATH', and let the machine provide it")
         if not isinstance(value, str) or not re.fullmatch(PATTERN, value):
             raise refusal(NOT_A_REFERENCE, "is not a reference to a secret", _FIX)
         kind, _, target = value.partition(":")
@@ -84,3 +89,44 @@ class SecretRef:
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"type": "string", "pattern": PATTERN}
+
+
+class AwsSecretRef:
+    """`aws-secretsmanager:NAME`: a secret that AWS itself, or a machine in it, reads. visionfleet never does."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"AwsSecretRef('{self}')"
+
+    def __str__(self) -> str:
+        return f"aws-secretsmanager:{self.name}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AwsSecretRef) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @classmethod
+    def parse(cls, value: object) -> "AwsSecretRef":
+        """Read a reference; anything else is refused, and never repeated: it may be the secret."""
+        if isinstance(value, AwsSecretRef):
+            return value
+        if isinstance(value, str) and re.fullmatch(PATTERN, value):
+            rule = "refers to this machine, and the secret is read in AWS"
+            raise refusal("secret-elsewhere", rule, "put it into Secrets Manager, and write 'aws-secretsmanager:NAME'")
+        if not isinstance(value, str) or not re.fullmatch(AWS_PATTERN, value):
+            raise refusal(NOT_A_REFERENCE, "is not a reference to a secret in AWS", _AWS_FIX)
+        return cls(value.partition(":")[2])
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls.parse, serialization=core_schema.to_string_ser_schema())
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": "string", "pattern": AWS_PATTERN}

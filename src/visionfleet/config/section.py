@@ -80,6 +80,11 @@ def peek(data: object, *keys: str, default: object = None) -> object:
     return data
 
 
+def entries(value: object) -> list[object]:
+    """The entries of a list, in data that nothing has checked yet; none where it is no list."""
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
 def _as_details(breach: Breach) -> InitErrorDetails:
     error = refusal(breach.code, breach.rule, breach.fix)
     return InitErrorDetails(type=error, loc=breach.location, input=breach.value)

@@ -6,7 +6,7 @@ missing.
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from types import NoneType
 from typing import Any, cast
@@ -16,8 +16,20 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from visionfleet.config.aws_kinds import AWS_TEXT_RULES
 from visionfleet.config.errors import near_miss
-from visionfleet.config.fields import field_at, fields_of, section_at, sections_with, value_type
+from visionfleet.config.fields import (
+    KIND,
+    constraints,
+    field_at,
+    fields_of,
+    kind_of,
+    section_at,
+    sections_at,
+    sections_with,
+    value_type,
+    without_kinds,
+)
 from visionfleet.config.kinds import TEXT_RULES
 from visionfleet.config.secrets import NOT_A_REFERENCE
 from visionfleet.config.section import Location, Section
@@ -43,12 +55,13 @@ def findings_of(error: ValidationError, root: type[Section]) -> Iterator[Finding
     for details in error.errors(include_url=False):
         if details["type"] == "default_factory_not_called":
             continue  # the field that the default is made from is reported itself
-        yield _finding(details, root)
+        finding = _finding(details, root)
+        yield replace(finding, location=without_kinds(root, finding.location))
 
 
 @dataclass(frozen=True, slots=True)
 class _Error:
-    location: Location
+    location: Location  # with the kinds that pydantic puts in
     input: object
     context: dict[str, Any]
     root: type[Section]
@@ -82,14 +95,29 @@ def _missing(error: _Error) -> Finding:
 def _unknown_key(error: _Error) -> Finding:
     *parents, key = error.location
     section = section_at(error.root, tuple(parents))
-    where = "the file"
-    if parents:
-        where = f"an entry of '{parents[-2]}'" if isinstance(parents[-1], int) else f"section '{parents[-1]}'"
+    rule = f"is not a key of {_where(error.root, tuple(parents))}"
     fix = near_miss(str(key), fields_of(section))
-    elsewhere = [] if fix.startswith("did") else sections_with(error.root, str(key))
-    if elsewhere:
-        fix = f"it belongs in {' or '.join(elsewhere)}"
-    return Finding(error.location, "unknown-key", f"is not a key of {where}", fix, of_key=True)
+    if not fix.startswith("did"):
+        fix = _elsewhere(error.root, tuple(parents), str(key)) or fix
+    return Finding(error.location, "unknown-key", rule, fix, of_key=True)
+
+
+def _where(root: type[Section], location: Location) -> str:
+    *parents, last = ("the file", *without_kinds(root, location))
+    if len(without_kinds(root, location)) < len(location):
+        return f"section '{last}' of kind '{location[-1]}'"
+    if isinstance(last, int):
+        return f"an entry of '{parents[-1]}'"
+    return f"section '{last}'" if location else last
+
+
+def _elsewhere(root: type[Section], location: Location, key: str) -> str:
+    """Where a key belongs that is not one here; empty where it is none anywhere."""
+    kinds = [kind_of(other) for other in sections_at(root, without_kinds(root, location)) if key in fields_of(other)]
+    if kinds:
+        return f"it belongs to kind: {' or '.join(kinds)}"
+    paths = sections_with(root, key)
+    return f"it belongs in {' or '.join(paths)}" if paths else ""
 
 
 def _unknown_value(error: _Error) -> Finding:
@@ -125,14 +153,25 @@ def _kind_fix(error: _Error, needed: str) -> str:
     return f"write {needed}: {error.description}"
 
 
+def _kind_missing(error: _Error) -> Finding:
+    kinds = ", ".join(kind_of(section) for section in sections_at(error.root, error.location))
+    return Finding((*error.location, KIND), "missing", "is missing", f"add 'kind', one of: {kinds}")
+
+
+def _unknown_kind(error: _Error) -> Finding:
+    kinds = [kind_of(section) for section in sections_at(error.root, error.location)]
+    fix = near_miss(str(error.context["tag"]), kinds)
+    return Finding((*error.location, KIND), "unknown-value", f"is not a kind of '{error.location[-1]}'", fix)
+
+
 def _bad_text(error: _Error) -> Finding:
-    rule = TEXT_RULES[error.context["pattern"]]
+    rule = (TEXT_RULES | AWS_TEXT_RULES)[error.context["pattern"]]
     return Finding(error.location, "bad-text", rule.rule, rule.fix)
 
 
 def _out_of_range(error: _Error) -> Finding:
-    low = next(rule.ge for rule in error.field.metadata if isinstance(rule, Ge))
-    high = next(rule.le for rule in error.field.metadata if isinstance(rule, Le))
+    low = next(rule.ge for rule in constraints(error.field) if isinstance(rule, Ge))
+    high = next(rule.le for rule in constraints(error.field) if isinstance(rule, Le))
     return Finding(error.location, "out-of-range", f"is not from {low} to {high}", error.description)
 
 
@@ -155,11 +194,15 @@ DESCRIPTIONS: dict[str, Callable[[_Error], Finding]] = {
     "missing": _missing,
     "extra_forbidden": _unknown_key,
     "enum": _unknown_value,
+    "union_tag_invalid": _unknown_kind,
+    "union_tag_not_found": _kind_missing,
     "model_type": _wrong_kind("a mapping"),
+    "model_attributes_type": _wrong_kind("a mapping"),  # of sections that a kind tells apart
     "tuple_type": _wrong_kind("a list"),
     "string_type": _wrong_kind("text"),
     "path_type": _wrong_kind("text"),
     "int_type": _wrong_kind("a whole number"),
+    "bool_type": _wrong_kind("true or false"),
     "string_pattern_mismatch": _bad_text,
     "greater_than_equal": _out_of_range,
     "less_than_equal": _out_of_range,
