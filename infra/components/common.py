@@ -3,11 +3,13 @@
 - Tags: the stack's provider puts the file's tags on every resource that takes tags; components add `name_tags` at most.
   What a launch template starts is no resource of the stack: a transformation writes its tags into the template.
 - Encryption: `encryption_key` makes a key that rotates; what needs no key of its own is encrypted by AWS's.
-- Deletion protection: `is_protected` answers for every resource that can be protected.
+- Deletion protection: `is_protected` answers for every resource that AWS can protect. A transformation has Pulumi
+  protect the same ones, so that the preview of a destroy fails: AWS refuses late, when routes and roles are gone.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +20,8 @@ from visionfleet.projections.cloud import Tier
 
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 TAGGED_AT_LAUNCH = ("instance", "volume", "network-interface")
+# the inputs by which AWS is told to keep a resource, or what it holds
+PROTECTING = {"deletion_protection": True, "enable_deletion_protection": True, "force_destroy": False}
 KEY_DELETION_DAYS = {Tier.DEVELOPMENT: 7, Tier.PRODUCTION: 30}  # AWS takes 7 to 30
 
 # A provider made by a program takes no stack configuration by itself. These keys of `aws:` work as everywhere else; the
@@ -40,9 +44,9 @@ Condition = Mapping[str, Mapping[str, pulumi.Input[str] | Sequence[pulumi.Input[
 
 def stack_options(region: str, tags: Mapping[str, str]) -> pulumi.ResourceOptions:
     """The options of every top-level component: its provider, and the tags of what its machines start."""
-    passed_on = {key: value for key in _PASSED_ON if (value := getattr(aws.config, key)) is not None}
+    passed_on = {key: value for key in _PASSED_ON if (value := _setting(key)) is not None}
     provider = aws.Provider("aws", region=region, default_tags={"tags": dict(tags)}, **passed_on)
-    return pulumi.ResourceOptions(providers=[provider], transformations=[_tag_at_launch(tags)])
+    return pulumi.ResourceOptions(providers=[provider], transformations=[_tag_at_launch(tags), _protect])
 
 
 def name_tags(name: str) -> dict[str, str]:
@@ -64,7 +68,7 @@ def encryption_key(name: str, description: str, tier: Tier, parent: pulumi.Resou
         deletion_window_in_days=KEY_DELETION_DAYS[tier],
         opts=pulumi.ResourceOptions(parent=parent),
     )
-    aws.kms.Alias(name, name_prefix=f"alias/{name}-", target_key_id=key.key_id, opts=pulumi.ResourceOptions(parent=key))
+    aws.kms.Alias(name, name=f"alias/{name}", target_key_id=key.key_id, opts=pulumi.ResourceOptions(parent=key))
     return key
 
 
@@ -93,6 +97,12 @@ def policy_document(*statements: Statement) -> pulumi.Output[str]:
     return pulumi.Output.json_dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
+def _setting(key: str) -> Any:
+    """A key of `aws:` in the stack's configuration; what is a list there comes as JSON."""
+    value = getattr(aws.config, key)
+    return json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+
+
 def _tag_at_launch(
     tags: Mapping[str, str],
 ) -> Callable[[pulumi.ResourceTransformationArgs], pulumi.ResourceTransformationResult | None]:
@@ -105,3 +115,10 @@ def _tag_at_launch(
         return pulumi.ResourceTransformationResult(props=props, opts=args.opts)
 
     return apply
+
+
+def _protect(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult:
+    """Said of every resource, since it else takes its parent's: the nodes of a protected cluster come and go."""
+    protects = any(args.props.get(key) is value for key, value in PROTECTING.items())
+    opts = pulumi.ResourceOptions.merge(args.opts, pulumi.ResourceOptions(protect=args.opts.protect or protects))
+    return pulumi.ResourceTransformationResult(props=args.props, opts=opts)

@@ -75,6 +75,7 @@ PROTECTED: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
     ),
     "aws:lb/loadBalancer:LoadBalancer": lambda inputs: inputs.get("enableDeletionProtection"),
     "aws:eks/cluster:Cluster": lambda inputs: inputs.get("deletionProtection"),
+    BUCKET: lambda inputs: not inputs.get("forceDestroy"),
 }
 # the parts of a bucket that must be there, by type and what must be true of each
 BUCKET_PARTS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
@@ -221,13 +222,16 @@ def no_secrets(recording: Recording) -> Iterator[str]:
 
 
 def protected(recording: Recording) -> Iterator[str]:
-    """What is production refuses to be deleted, survives a zone, and leaves a copy behind."""
+    """What is production refuses to be deleted, survives a zone, and leaves a copy behind.
+
+    Pulumi refuses too, before it deletes anything else; but not for what comes and goes below such a resource.
+    """
     for resource in recording.of_aws():
-        if resource.type in PROTECTED and not PROTECTED[resource.type](resource.inputs):
+        is_kept = resource.type in PROTECTED
+        if is_kept and not PROTECTED[resource.type](resource.inputs):
             yield f"{resource} can be lost"
-        # a mirror's images (forceDelete) are also upstream
-        if resource.inputs.get("forceDestroy"):
-            yield f"{resource} is deleted with all that it holds"
+        if resource.protected != is_kept:
+            yield f"{resource} is {'not ' if is_kept else ''}protected by Pulumi"
 
 
 POLICIES: tuple[Policy, ...] = (

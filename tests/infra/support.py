@@ -39,6 +39,7 @@ class Resource:
     inputs: Mapping[str, Any]
     parent: str
     provider: str
+    protected: bool = False
     ignores: tuple[str, ...] = ()
     dependencies: tuple[str, ...] = ()
 
@@ -145,6 +146,7 @@ class _Mocks(pulumi.runtime.Mocks):
             inputs=args.inputs,
             parent=request.parent,
             provider=args.provider or "",
+            protected=request.protect,
             ignores=tuple(request.ignoreChanges),
             dependencies=tuple(request.dependencies),
         )
