@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
@@ -28,7 +29,14 @@ TIDY_SECONDS = 5.0
 SWEEP_EVERY_TIDIES = 60
 
 log = structlog.get_logger()
-RUN: dict[TaskKind, Callable[[Hub, Task], None]] = {TaskKind.INGEST: run_ingest, TaskKind.EXPORT: run_export}
+RUN: dict[TaskKind, Callable[[Hub, Task, tasks.Check], None]] = {
+    TaskKind.INGEST: run_ingest,
+    TaskKind.EXPORT: run_export,
+}
+
+
+class Stopped(Exception):
+    """The hub is stopping: the task goes back to the queue, and the next hub does it."""
 
 
 class Runner:
@@ -46,7 +54,7 @@ class Runner:
             thread.start()
 
     def stop(self) -> None:
-        """Ask the threads to end, and wait for the tasks in hand."""
+        """Ask the threads to end, and wait until they have given the tasks in hand back."""
         self._stopping.set()
         self._hub.work.set()
         for thread in self._threads:
@@ -55,7 +63,7 @@ class Runner:
     def _work(self) -> None:
         while not self._stopping.is_set():
             try:
-                busy = run_next(self._hub)
+                busy = run_next(self._hub, self._stopping)
             except Exception:
                 log.exception("runner_error")
                 busy = False
@@ -75,22 +83,30 @@ class Runner:
             rounds += 1
 
 
-def run_next(hub: Hub) -> bool:
-    """Do the next task that is the hub's own; False where there is none."""
+def run_next(hub: Hub, stopping: threading.Event | None = None) -> bool:
+    """Do the next task that is the hub's own; False where there is none. `stopping` ends it where it stands."""
     owner = f"{socket.gethostname()}/{threading.current_thread().name}"
     task = tasks.claim(hub.store, list(RUN), owner)
     if task is None:
         return False
     try:
-        with _kept(hub, task):
-            RUN[TaskKind(task.kind)](hub, task)
+        with _kept(hub, task, stopping or threading.Event()) as check:
+            RUN[TaskKind(task.kind)](hub, task, check)
     except HubError as error:
         # the lease was lost or the job ended: another runner has the task, or nobody needs it
         log.warning("task_dropped", task=task.id, kind=task.kind, reason=error.code)
+    except Stopped:
+        _release(hub, task)
     except Exception as error:
         log.exception("task_error", task=task.id, kind=task.kind, attempt=task.attempts)
         _fail(hub, task, f"{type(error).__name__}: {error}")
     return True
+
+
+def _release(hub: Hub, task: Task) -> None:
+    now = hub.store.clock()
+    with suppress(HubError), hub.store.write() as session:
+        tasks.release(tasks.hold(session, now, task.id, task.token), now)
 
 
 def _fail(hub: Hub, task: Task, reason: str) -> None:
@@ -105,19 +121,35 @@ def _fail(hub: Hub, task: Task, reason: str) -> None:
 
 
 @contextmanager
-def _kept(hub: Hub, task: Task) -> Generator[None]:
-    """Keep the lease while the task runs, however long that takes."""
+def _kept(hub: Hub, task: Task, stopping: threading.Event) -> Generator[tasks.Check]:
+    """Keep the lease while the task runs, however long that takes.
+
+    Gives what the task calls now and then: it raises where there is no use in going on.
+    """
     done = threading.Event()
+    lost: list[HubError] = []
 
     def beat() -> None:
         while not done.wait(HEARTBEAT_SECONDS):
-            with suppress(HubError), hub.store.write() as session:
-                tasks.hold(session, hub.store.clock(), task.id, task.token)
+            try:
+                with hub.store.write() as session:
+                    tasks.hold(session, hub.store.clock(), task.id, task.token)
+            except HubError as error:
+                lost.append(error)
+                return
+            except SQLAlchemyError as error:
+                log.warning("heartbeat_missed", task=task.id, reason=str(error))
+
+    def check() -> None:
+        if lost:
+            raise lost[0]
+        if stopping.is_set():
+            raise Stopped
 
     thread = threading.Thread(target=beat, name=f"{threading.current_thread().name}-heartbeat")
     thread.start()
     try:
-        yield
+        yield check
     finally:
         done.set()
         thread.join()

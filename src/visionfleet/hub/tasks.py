@@ -7,7 +7,7 @@ A lease is one conditional UPDATE, so two claimers never get the same task. Whoe
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Select, and_, func, or_, select, update
@@ -22,6 +22,9 @@ MAX_ATTEMPTS = 4
 BACKOFF_SECONDS = 5
 MAX_BACKOFF_SECONDS = 300
 NOTIFICATION_CHARACTERS = 1024
+
+Check = Callable[[], None]
+"""What a long task calls now and then. Raises where it is to end at once, having committed nothing."""
 
 
 def enqueue(session: Session, now: float, kind: TaskKind, payload: dict[str, Any], **columns: Any) -> Task:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,7 +26,7 @@ from visionfleet.protocol import FAILURES_PART, RESULTS_PART
 MAX_ARCHIVE_FILES = 1000
 
 
-def run_export(hub: Hub, task: Task) -> None:
+def run_export(hub: Hub, task: Task, check: tasks.Check) -> None:
     """Do an export task to its end. Raises what may be tried again; a second run writes the same again."""
     with hub.store.read() as session:
         job = session.get_one(Job, task.job_row)
@@ -36,7 +37,8 @@ def run_export(hub: Hub, task: Task) -> None:
     if output_row is None or source.output_batch_row is None:
         raise task_cancelled(task.id)
     as_csv = parse_definition(job.definition).processing_specification.aggregation_format == "csv"
-    written = [file for part, files in parts.items() for file in _write_part(hub, output_row, part, files, as_csv)]
+    writer = _Writer(hub.storage, f"batches/{output_row}", check, as_csv)
+    written = [output for part, files in parts.items() for output in writer.write(part, files)]
     with hub.store.write() as session:
         now = hub.store.clock()
         held = tasks.hold(session, now, task.id, task.token)
@@ -56,25 +58,39 @@ def tar_stream(storage: Storage, files: Iterable[tuple[str, str, int]]) -> Itera
     yield bytes(2 * tarfile.BLOCKSIZE)
 
 
-def _write_part(hub: Hub, output_row: int, part: str, files: Sequence[File], as_csv: bool) -> list[Output]:  # noqa: FBT001
-    if part not in (RESULTS_PART, FAILURES_PART):
-        return [
-            _write_archive(hub, output_row, part, files, start) for start in range(0, len(files), MAX_ARCHIVE_FILES)
-        ]
-    as_csv = as_csv and part == RESULTS_PART
-    name = f"{part}.csv" if as_csv else f"{part}.jsonl"
-    key = f"batches/{output_row}/{part}/{name}"
-    merge = merge_csv if as_csv else merge_jsonl
-    size = hub.storage.put(key, merge(hub.storage, [file.object_key for file in files]))
-    return [Output(part, name, key, size, ContentType.METADATA)]
+@dataclass(frozen=True)
+class _Writer:
+    """Writes the objects of an export under `prefix`. `as_csv`: the results in place of JSONL."""
 
+    storage: Storage
+    prefix: str
+    check: tasks.Check
+    as_csv: bool
 
-def _write_archive(hub: Hub, output_row: int, part: str, files: Sequence[File], start: int) -> Output:
-    name = f"{part}-{start // MAX_ARCHIVE_FILES + 1:04d}.tar"
-    key = f"batches/{output_row}/{part}/{name}"
-    members = [(file.name, file.object_key, file.size) for file in files[start : start + MAX_ARCHIVE_FILES]]
-    size = hub.storage.put(key, tar_stream(hub.storage, members))
-    return Output(part, name, key, size, ContentType.ARCHIVES)
+    def write(self, part: str, files: Sequence[File]) -> list[Output]:
+        if part in (RESULTS_PART, FAILURES_PART):
+            return [self._merge(part, files)]
+        return [self._archive(part, files, start) for start in range(0, len(files), MAX_ARCHIVE_FILES)]
+
+    def _merge(self, part: str, files: Sequence[File]) -> Output:
+        as_csv = self.as_csv and part == RESULTS_PART
+        merge = merge_csv if as_csv else merge_jsonl
+        name = f"{part}.csv" if as_csv else f"{part}.jsonl"
+        return self._put(part, name, ContentType.METADATA, merge(self.storage, [file.object_key for file in files]))
+
+    def _archive(self, part: str, files: Sequence[File], start: int) -> Output:
+        name = f"{part}-{start // MAX_ARCHIVE_FILES + 1:04d}.tar"
+        members = [(file.name, file.object_key, file.size) for file in files[start : start + MAX_ARCHIVE_FILES]]
+        return self._put(part, name, ContentType.ARCHIVES, tar_stream(self.storage, members))
+
+    def _put(self, part: str, name: str, content_type: ContentType, chunks: Iterator[bytes]) -> Output:
+        key = f"{self.prefix}/{part}/{name}"
+        return Output(part, name, key, self.storage.put(key, self._checked(chunks)), content_type)
+
+    def _checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.check()
+            yield chunk
 
 
 def _files_by_part(session: Session, stage: Stage) -> dict[str, list[File]]:

@@ -37,7 +37,7 @@ class _Sorted:
         self.refused.append({"fileName": name, "code": code, "reason": reason})
 
 
-def run_ingest(hub: Hub, task: Task) -> None:
+def run_ingest(hub: Hub, task: Task, check: tasks.Check) -> None:
     """Do an ingest task to its end. Raises what may be tried again."""
     with hub.store.read() as session:
         shard = session.get(Shard, task.payload["shard_id"])
@@ -46,7 +46,7 @@ def run_ingest(hub: Hub, task: Task) -> None:
         return
     unused = [shard.object_key]
     try:
-        found = _store_images(hub, shard)
+        found = _store_images(hub, shard, check)
     except ObjectMissing:
         _refuse_shard(hub, task, "upload_missing", "the archive was not uploaded before its URL expired")
     except BadShard as error:
@@ -64,10 +64,11 @@ def fail_ingest(session: Session, now: float, task: Task, reason: str) -> None:
         _end_shard(shard, now, StatusType.ERROR, {"code": "ingest_failed", "reason": reason})
 
 
-def _store_images(hub: Hub, shard: Shard) -> _Sorted:
+def _store_images(hub: Hub, shard: Shard, check: tasks.Check) -> _Sorted:
     found = _Sorted()
     with hub.storage.open_file(shard.object_key) as archive:
         for number, entry in enumerate(read_shard(archive)):
+            check()
             if isinstance(entry, Rejected):
                 found.refuse(entry.name, entry.code, entry.reason)
             elif isinstance(entry, Entry):
