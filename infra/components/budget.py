@@ -9,7 +9,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from visionfleet.projections.cloud import BudgetPlan
+from visionfleet.projections.plans import BudgetPlan
 
 ALARM_PERCENT = (80, 100)
 ALARM_KINDS = ("ACTUAL", "FORECASTED")

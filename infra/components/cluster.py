@@ -15,7 +15,8 @@ from infra.components.karpenter import Karpenter
 from infra.components.network import Network
 from infra.components.node_pools import POLICIES, NodePools, Place
 from infra.components.pod_role import ServiceAccount, pod_role
-from visionfleet.projections.cloud import ClusterPlan, GpuAutoscaler
+from visionfleet.projections.plans import ClusterPlan
+from visionfleet.terms import GpuAutoscaler
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"

@@ -16,7 +16,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from visionfleet.projections.cloud import Tier
+from visionfleet.terms import Tier
 
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 TAGGED_AT_LAUNCH = ("instance", "volume", "network-interface")

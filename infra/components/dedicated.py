@@ -13,7 +13,7 @@ from infra.components.endpoint_machines import EndpointMachines, MachineParts
 from infra.components.endpoint_scaling import EndpointScaling
 from infra.components.network import Network
 from infra.components.user_data import Machine, group_name, mirrored, render_user_data
-from visionfleet.projections.cloud import EndpointPlan
+from visionfleet.projections.plans import EndpointPlan
 
 
 class DedicatedEndpoint(pulumi.ComponentResource):

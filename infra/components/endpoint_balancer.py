@@ -12,7 +12,7 @@ from infra.components.common import is_protected, name_tags
 from infra.components.endpoint_firewall import HTTPS
 from infra.components.network import Network
 from infra.components.user_data import group_name
-from visionfleet.projections.cloud import EndpointPlan
+from visionfleet.projections.plans import EndpointPlan
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06"  # TLS 1.3, and 1.2 with forward secrecy and AEAD only
 IDLE_SECONDS = 120  # a large request on a busy GPU

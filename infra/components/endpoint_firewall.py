@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.components.common import name_tags
-from visionfleet.projections.cloud import EndpointPlan
+from visionfleet.projections.plans import EndpointPlan
 
 ANYWHERE = "0.0.0.0/0"
 HTTPS = 443

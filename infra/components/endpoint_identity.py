@@ -7,7 +7,7 @@ import pulumi_aws as aws
 
 from infra.components.common import Statement, allow, name_tags, policy_document, trust
 from infra.components.user_data import METRICS_NAMESPACE, group_name
-from visionfleet.projections.cloud import EndpointPlan
+from visionfleet.projections.plans import EndpointPlan
 
 RECOVERY_DAYS = 7  # AWS takes 7 to 30
 

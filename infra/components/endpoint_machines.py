@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from infra.components.common import name_tags
 from infra.components.network import Network
 from infra.components.user_data import LIFECYCLE_HOOK, READY_SECONDS, group_name
-from visionfleet.projections.cloud import EndpointPlan
+from visionfleet.projections.plans import EndpointPlan
 
 # AWS's own image with driver, Docker and container toolkit.
 # https://docs.aws.amazon.com/dlami/latest/devguide/find-dlami-id.html

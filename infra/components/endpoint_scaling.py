@@ -6,7 +6,8 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.components.user_data import GPU_METRIC, METRICS_DIMENSION, METRICS_NAMESPACE, group_name
-from visionfleet.projections.cloud import EndpointPlan, Scaling, SchedulePlan
+from visionfleet.projections.plans import EndpointPlan, SchedulePlan
+from visionfleet.terms import Scaling
 
 
 class EndpointScaling(pulumi.ComponentResource):

@@ -27,7 +27,7 @@ from infra.components.common import (
 )
 from infra.components.network import Network
 from infra.components.pod_role import ServiceAccount, associate, pod_role
-from visionfleet.projections.cloud import HubStorePlan
+from visionfleet.projections.plans import HubStorePlan
 
 POSTGRES_VERSION = "17"  # RDS picks the minor version, and keeps it up to date
 POSTGRES_PORT = 5432

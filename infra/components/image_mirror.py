@@ -11,7 +11,7 @@ import json
 import pulumi
 import pulumi_aws as aws
 
-from visionfleet.projections.cloud import MirrorPlan
+from visionfleet.projections.plans import MirrorPlan
 
 MAX_PREFIX_CHARACTERS = 30  # ECR's limit
 KEPT_TAGGED = 10  # versions: enough to go back

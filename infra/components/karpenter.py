@@ -18,7 +18,6 @@ from infra.components.arns import Scope
 from infra.components.common import Statement, allow, policy_document
 from infra.components.node_pools import node_role
 from infra.components.pod_role import ServiceAccount, associate, pod_role
-from visionfleet.projections.cloud import ClusterPlan
 from visionfleet.projections.karpenter import (
     DISCOVERY_TAG,
     NAMESPACE,
@@ -26,6 +25,7 @@ from visionfleet.projections.karpenter import (
     instance_profile,
     interruption_queue,
 )
+from visionfleet.projections.plans import ClusterPlan
 
 MESSAGE_SECONDS = 300  # an interruption is over by then
 EVENTS = {

@@ -14,7 +14,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.components.common import allow, name_tags, policy_document, trust
-from visionfleet.projections.cloud import NetworkPlan
+from visionfleet.projections.plans import NetworkPlan
 
 ALL_TRAFFIC = "0.0.0.0/0"
 MIN_ZONES = 2  # load balancers and databases ask for two

@@ -9,8 +9,8 @@ import pulumi
 import pulumi_aws as aws
 
 from infra.components.common import policy_document, trust
-from visionfleet.projections.cloud import ClusterPlan, NodePoolPlan
 from visionfleet.projections.nodes import autoscaler_tags, node_groups, node_labels, node_taints
+from visionfleet.projections.plans import ClusterPlan, NodePoolPlan
 
 CPU_IMAGE = "AL2023_x86_64_STANDARD"
 GPU_IMAGE = "AL2023_x86_64_NVIDIA"  # with driver and container toolkit; the device plugin comes from its chart

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from visionfleet.projections.cloud import EndpointPlan
+from visionfleet.projections.plans import EndpointPlan
 
 MAX_USER_DATA_BYTES = 16_384  # EC2's limit, before base64
 METRICS_NAMESPACE = "visionfleet"  # of the CloudWatch agent's metrics

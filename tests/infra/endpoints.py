@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from infra.components.user_data import Machine
-from visionfleet.projections.cloud import EndpointPlan, Scaling, SchedulePlan, Tier
+from visionfleet.projections.plans import EndpointPlan, SchedulePlan
+from visionfleet.terms import Scaling, Tier
 
 HOSTNAME = "line-3.vision.acme.example"
 MIRROR = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/docker-hub"

@@ -3,7 +3,7 @@ from __future__ import annotations
 from infra.components.budget import Budget
 from tests.infra.policies import production_violations
 from tests.infra.support import options, record
-from visionfleet.projections.cloud import BudgetPlan
+from visionfleet.projections.plans import BudgetPlan
 
 PLAN = BudgetPlan(monthly_usd=2000, email="vision@acme.example")
 

@@ -15,8 +15,9 @@ from infra.components.network import Network
 from tests.infra.policies import production_violations
 from tests.infra.support import ACCOUNT, REGION, Recording, Resource, options, record
 from tests.projections.plans import CLUSTER as PLAN
-from visionfleet.projections.cloud import ClusterPlan, GpuAutoscaler, NetworkPlan, Tier
 from visionfleet.projections.karpenter import DISCOVERY_TAG, instance_profile, interruption_queue
+from visionfleet.projections.plans import ClusterPlan, NetworkPlan
+from visionfleet.terms import GpuAutoscaler, Tier
 
 MANAGED = NetworkPlan("10.40.0.0/16", 2, nat_per_zone=False, vpc_id=None, public_subnet_ids=(), private_subnet_ids=())
 EXISTING = NetworkPlan(

@@ -9,7 +9,7 @@ import pytest
 
 from infra.components.common import allow, encryption_key, policy_document, trust
 from tests.infra.support import REGION, TAGS, Recording, options, record
-from visionfleet.projections.cloud import Tier
+from visionfleet.terms import Tier
 
 
 class Machines(pulumi.ComponentResource):

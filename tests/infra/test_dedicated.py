@@ -14,7 +14,8 @@ from infra.components.network import Network
 from tests.infra.endpoints import DIGEST, HOSTNAME, MIRROR, OFFICE_HOURS, SECRET, development, production
 from tests.infra.policies import production_violations, violations
 from tests.infra.support import ACCOUNT, REGION, Recording, options, record
-from visionfleet.projections.cloud import EndpointPlan, NetworkPlan, Scaling
+from visionfleet.projections.plans import EndpointPlan, NetworkPlan
+from visionfleet.terms import Scaling
 
 NETWORK = NetworkPlan(
     "", 0, nat_per_zone=False, vpc_id="vpc-1", public_subnet_ids=("a", "b"), private_subnet_ids=("c", "d")

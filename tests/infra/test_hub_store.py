@@ -10,7 +10,8 @@ from infra.components.hub_store import HubStore
 from infra.components.network import Network
 from tests.infra.policies import production_violations, violations
 from tests.infra.support import ACCOUNT, REGION, Recording, options, record
-from visionfleet.projections.cloud import HubStorePlan, NetworkPlan, Tier
+from visionfleet.projections.plans import HubStorePlan, NetworkPlan
+from visionfleet.terms import Tier
 
 NETWORK = NetworkPlan(
     cidr="10.40.0.0/16", zones=2, nat_per_zone=False, vpc_id=None, public_subnet_ids=(), private_subnet_ids=()

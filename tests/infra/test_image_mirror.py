@@ -9,7 +9,7 @@ import pytest
 from infra.components.image_mirror import ImageMirror
 from tests.infra.policies import production_violations
 from tests.infra.support import ACCOUNT, REGION, Recording, options, record
-from visionfleet.projections.cloud import MirrorPlan
+from visionfleet.projections.plans import MirrorPlan
 
 CPU, GPU = "roboflow/roboflow-inference-server-cpu", "roboflow/roboflow-inference-server-gpu"
 PLAN = MirrorPlan(

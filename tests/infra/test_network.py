@@ -11,7 +11,7 @@ import pytest
 from infra.components.network import Network, subnet_blocks
 from tests.infra.policies import production_violations
 from tests.infra.support import ACCOUNT, REGION, Recording, options, record
-from visionfleet.projections.cloud import NetworkPlan
+from visionfleet.projections.plans import NetworkPlan
 
 MANAGED = NetworkPlan(
     cidr="10.40.0.0/16", zones=2, nat_per_zone=False, vpc_id=None, public_subnet_ids=(), private_subnet_ids=()

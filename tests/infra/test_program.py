@@ -12,15 +12,8 @@ from tests.infra.endpoints import development, production
 from tests.infra.policies import production_violations, violations
 from tests.infra.support import ACCOUNT, REGION, TAGS, Recording, record
 from tests.projections.plans import CLUSTER
-from visionfleet.projections.cloud import (
-    BudgetPlan,
-    CloudPlan,
-    GpuAutoscaler,
-    HubStorePlan,
-    MirrorPlan,
-    NetworkPlan,
-    Tier,
-)
+from visionfleet.projections.plans import BudgetPlan, CloudPlan, HubStorePlan, MirrorPlan, NetworkPlan
+from visionfleet.terms import GpuAutoscaler, Tier
 
 PLAN = CloudPlan(
     name="acme-vision",

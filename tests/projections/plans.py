@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from visionfleet.projections.cloud import ClusterPlan, GpuAutoscaler, NodePoolPlan
+from visionfleet.projections.plans import ClusterPlan, NodePoolPlan
+from visionfleet.terms import GpuAutoscaler
 
 
 def _pool(name: str, *types: str, sizes: tuple[int, int], spot: bool = False, gpu: str | None = None) -> NodePoolPlan:

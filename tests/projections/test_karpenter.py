@@ -12,8 +12,8 @@ import yaml
 
 from tests.engines.karpenter import complaints
 from tests.projections.plans import CLUSTER
-from visionfleet.projections.cloud import GpuAutoscaler
 from visionfleet.projections.karpenter import DISCOVERY_TAG, instance_profile, karpenter_manifests, karpenter_yaml
+from visionfleet.terms import GpuAutoscaler
 
 PLAN = replace(CLUSTER, gpu_autoscaler=GpuAutoscaler.KARPENTER)
 TAGS = {"owner": "vision-team", "cost-centre": "4711"}

@@ -8,7 +8,6 @@ from typing import cast
 import pytest
 
 from tests.projections.plans import CLUSTER as PLAN
-from visionfleet.projections.cloud import ClusterPlan, GpuAutoscaler, NodePoolPlan
 from visionfleet.projections.nodes import (
     GPU_TAINT,
     SYSTEM_TAINT,
@@ -19,6 +18,8 @@ from visionfleet.projections.nodes import (
     node_labels,
     node_taints,
 )
+from visionfleet.projections.plans import ClusterPlan, NodePoolPlan
+from visionfleet.terms import GpuAutoscaler
 
 KARPENTER = replace(PLAN, gpu_autoscaler=GpuAutoscaler.KARPENTER)
 CPU = cast("NodePoolPlan", PLAN.cpu)

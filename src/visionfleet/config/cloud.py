@@ -26,13 +26,6 @@ LOG_RETENTION_DAYS = (
 MIRROR_SECRET_PREFIX = "ecr-pullthroughcache/"  # noqa: S105 - a name
 
 
-class Tier(StrEnum):
-    """What an outage costs: `production` is redundant, on demand and protected from deletion."""
-
-    DEVELOPMENT = "development"
-    PRODUCTION = "production"
-
-
 class Capacity(StrEnum):
     """How machines are bought: on demand, or spot, which AWS takes back when it likes."""
 

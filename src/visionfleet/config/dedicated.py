@@ -8,26 +8,19 @@ from typing import Annotated, Literal, cast
 from pydantic import AfterValidator, Field
 
 from visionfleet.config.aws_kinds import AmiId, Cidr, Clock, range_of
-from visionfleet.config.cloud import Capacity, Tier
+from visionfleet.config.cloud import Capacity
 from visionfleet.config.errors import near_miss
 from visionfleet.config.kinds import Digest, Label, PositiveCount, Repository
 from visionfleet.config.machines import Gpu, InstanceType, machine_of, types_with
 from visionfleet.config.secrets import AwsSecretRef
 from visionfleet.config.section import Breach, RuledSection, Section, defaults, entries, peek, refusal
+from visionfleet.terms import Scaling, Tier
 
 LEAST_PRODUCTION_REPLICAS = 2
 # AWS's GPU image for Ubuntu comes with a disk of 75 GB, the server's image takes 10 GB, twice at a change of version
 LEAST_VOLUME_GB = 100
 GPU_IMAGE = "roboflow/roboflow-inference-server-gpu"
 CPU_IMAGE = "roboflow/roboflow-inference-server-cpu"
-
-
-class Scaling(StrEnum):
-    """What the number of machines follows."""
-
-    MANUAL = "manual"
-    REQUESTS = "requests"
-    GPU = "gpu"
 
 
 class Day(StrEnum):

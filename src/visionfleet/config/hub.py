@@ -8,10 +8,10 @@ from pathlib import Path
 from pydantic import Field
 
 from visionfleet.config.aws_kinds import DatabaseClass
-from visionfleet.config.cloud import Tier
 from visionfleet.config.kinds import FolderPath, Host, Port, Url
 from visionfleet.config.secrets import SecretRef
 from visionfleet.config.section import Breach, RuledSection, peek
+from visionfleet.terms import Tier
 
 LOOPBACK = "127.0.0.1"
 PORT = 9500

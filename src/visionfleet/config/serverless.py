@@ -1,27 +1,20 @@
 """Section `serverless`: the Kubernetes cluster, and its nodes."""
 
 from collections.abc import Iterator
-from enum import StrEnum
 
 from pydantic import Field
 
 from visionfleet.config.aws_kinds import AddonVersion, Cidr, GpuProduct, KubernetesVersion, Principal
-from visionfleet.config.cloud import Capacity, Tier
+from visionfleet.config.cloud import Capacity
 from visionfleet.config.dedicated import overlap_breaches
 from visionfleet.config.kinds import Label
 from visionfleet.config.machines import GPU_FAMILIES, InstanceType, Machine, machine_of
 from visionfleet.config.section import Breach, RuledSection, Section, defaults, entries, peek
+from visionfleet.terms import GpuAutoscaler, Tier
 
 DEFAULT_VERSION = "1.34"
 LEAST_PRODUCTION_NODES = 2
 SYSTEM_POOL, CPU_POOL = "system", "cpu"
-
-
-class GpuAutoscaler(StrEnum):
-    """Who brings GPU nodes: the cluster autoscaler with managed node groups, or Karpenter."""
-
-    NODE_GROUPS = "node-groups"
-    KARPENTER = "karpenter"
 
 
 def _sizes(data: object, least: int, most: int) -> Iterator[Breach]:
@@ -228,17 +221,17 @@ class Addons(Section):
     """The cluster's add-ons, each in one version."""
 
     vpc_cni: AddonVersion = Field(
-        default="v1.20.4-eksbuild.1", alias="vpc-cni", description="Addresses of the VPC for pods."
+        default="v1.21.1-eksbuild.1", alias="vpc-cni", description="Addresses of the VPC for pods."
     )
     kube_proxy: AddonVersion = Field(
-        default="v1.34.0-eksbuild.2", alias="kube-proxy", description="Services; of the cluster's own version."
+        default="v1.34.1-eksbuild.2", alias="kube-proxy", description="Services; of the cluster's own version."
     )
-    coredns: AddonVersion = Field(default="v1.12.3-eksbuild.1", description="Names of services.")
+    coredns: AddonVersion = Field(default="v1.12.4-eksbuild.1", description="Names of services.")
     pod_identity: AddonVersion = Field(
-        default="v1.3.9-eksbuild.3", alias="eks-pod-identity-agent", description="IAM roles for pods."
+        default="v1.3.10-eksbuild.2", alias="eks-pod-identity-agent", description="IAM roles for pods."
     )
     ebs_csi: AddonVersion = Field(
-        default="v1.51.0-eksbuild.1", alias="aws-ebs-csi-driver", description="Disks for pods."
+        default="v1.54.0-eksbuild.1", alias="aws-ebs-csi-driver", description="Disks for pods."
     )
 
 

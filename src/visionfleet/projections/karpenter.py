@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from visionfleet.projections.cloud import ClusterPlan, NodePoolPlan
 from visionfleet.projections.nodes import karpenter_pools, node_labels, node_taints
+from visionfleet.projections.plans import ClusterPlan, NodePoolPlan
 
 NAMESPACE = "kube-system"  # its API requests have priority there
 SERVICE_ACCOUNT = "karpenter"

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from visionfleet.projections.cloud import ClusterPlan, GpuAutoscaler, NodePoolPlan
+from visionfleet.projections.plans import ClusterPlan, NodePoolPlan
+from visionfleet.terms import GpuAutoscaler
 
 POOL_LABEL = "visionfleet/pool"
 GPU_PRESENT_LABEL = "nvidia.com/gpu.present"
