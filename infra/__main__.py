@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pulumi
 
@@ -21,7 +22,7 @@ from infra.components.dedicated import DedicatedEndpoint
 from infra.components.hub_store import HubStore
 from infra.components.image_mirror import ImageMirror
 from infra.components.network import Network
-from visionfleet.projections.cloud import CloudPlan
+from visionfleet.projections.plans import CloudPlan
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,17 +40,20 @@ def read_plan(file: str) -> CloudPlan:
     Raises:
         RunError: everything that is wrong with the file. Pulumi prints it as it is, without a traceback.
     """
-    # slow to import, and of no use to whoever imports the program without a file
+    # who imports the program without a file need not wait for the file's models
     from visionfleet.config import ConfigError, load  # noqa: PLC0415
-    from visionfleet.projections.cloud import cloud_plan  # noqa: PLC0415
+    from visionfleet.projections.cloud import NoCloud, cloud_plan  # noqa: PLC0415
 
+    path = ROOT / Path(file).expanduser()
     try:
-        return cloud_plan(load(ROOT / Path(file).expanduser()))
+        return cloud_plan(load(path))
     except ConfigError as error:
-        raise pulumi.RunError(f"visionfleet:file\n{error}") from error
+        raise pulumi.RunError(f"the file of visionfleet:file cannot be used\n{error}") from error
+    except NoCloud as error:
+        raise pulumi.RunError(f"{path}: {error}") from error
 
 
-def build(plan: CloudPlan) -> Mapping[str, pulumi.Input[object]]:
+def build(plan: CloudPlan) -> Mapping[str, Any]:
     """Every component of the plan; returns the stack's outputs by name."""
     opts, days = stack_options(plan.region, plan.tags), plan.log_retention_days
     network = Network(plan.name, plan.network, days, plan.cluster.name if plan.cluster else None, opts)

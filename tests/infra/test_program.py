@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import pulumi
 import pytest
 
-from infra.__main__ import build
+from infra.__main__ import ROOT, build, read_plan
 from tests.infra.endpoints import development, production
 from tests.infra.policies import production_violations, violations
 from tests.infra.support import ACCOUNT, REGION, TAGS, Recording, record
@@ -114,3 +119,40 @@ def test_hub_and_workers_are_pods_where_there_is_a_cluster(recording: Recording)
     assert accounts["acme-vision-hub"] == ("visionfleet", "hub")
     assert accounts["acme-vision-worker"] == ("visionfleet", "worker")
     assert recording.one("aws:iam/role:Role", "acme-vision-hub").inputs["assumeRolePolicy"].count("pods.eks") == 1
+
+
+def test_every_problem_of_the_file_is_told_without_a_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "visionfleet.yaml"
+    file.write_text("name: acme\nworkspac: acme\ncloud: {region: nowhere}\n")
+    with pytest.raises(pulumi.RunError) as refused:
+        read_plan(str(file))
+    told = str(refused.value)
+    assert "did you mean 'workspace'?" in told
+    assert "cloud.owner: is missing" in told
+    assert "cloud.region: 'nowhere' is not a region" in told
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(pulumi.RunError, match=r"visionfleet\.yaml: does not exist"):
+        read_plan(str(tmp_path / "visionfleet.yaml"))
+
+
+def test_a_file_without_a_cloud_builds_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "visionfleet.yaml"
+    file.write_text("name: acme\nworkspace: acme\nworkflows: .\n")
+    with pytest.raises(pulumi.RunError, match="no section `cloud`"):
+        read_plan(str(file))
+
+
+def test_a_relative_path_starts_from_the_projects_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Pulumi runs the program in infra/, which is of no concern to who sets the path."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(pulumi.RunError, match=re.escape(str(ROOT / "examples" / "missing.yaml"))):
+        read_plan("examples/missing.yaml")
+
+
+def test_importing_the_program_loads_neither_the_files_models_nor_aws_services() -> None:
+    loaded = "[name for name in ('visionfleet.config', 'pulumi_aws.ec2.vpc') if name in sys.modules]"
+    code = f"import sys, infra.__main__; print({loaded})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
