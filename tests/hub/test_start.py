@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from typer.testing import CliRunner
 from tests.hub.support import write_config
 from visionfleet.cli import app
 from visionfleet.hub.context import Hub, HubUnavailable
+from visionfleet.hub.store import Store
 
 
 def test_a_signing_key_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
@@ -42,6 +46,45 @@ def test_a_state_folder_that_is_a_file_is_told(tmp_path: Path) -> None:
     config = write_config(tmp_path)
     with pytest.raises(HubUnavailable, match="state"):
         Hub.open(config)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_text("no database"), "file is not a database"),
+        (lambda path: path.mkdir(), "unable to open database file"),
+        (lambda path: _set_revision(path, "9999"), "Can't locate revision identified by '9999'"),
+    ],
+    ids=["damaged", "a folder", "of a newer release"],
+)
+@pytest.mark.parametrize("command", ["serve", "keys list", "keys create --name x", "keys revoke x"])
+def test_a_database_that_cannot_be_opened_is_told_without_a_traceback(
+    tmp_path: Path, command: str, damage: Callable[[Path], None], said: str
+) -> None:
+    path = write_config(tmp_path).hub.database_path
+    path.parent.mkdir()
+    damage(path)
+    file = ["--file", str(tmp_path / "visionfleet.yaml")]
+    result = CliRunner().invoke(app, ["hub", *command.split(), *file])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert said in result.output
+    assert len(result.output.strip().splitlines()) == 1
+
+
+def _set_revision(path: Path, revision: str) -> None:
+    Store.open(path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "two\nlines"])
+def test_a_key_has_a_name_that_can_be_shown(tmp_path: Path, name: str) -> None:
+    write_config(tmp_path)
+    file = ["--file", str(tmp_path / "visionfleet.yaml")]
+    result = CliRunner().invoke(app, ["hub", "keys", "create", "--name", name, *file])
+    assert result.exit_code == 2
+    assert "1 to 64 printable" in result.output
 
 
 def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:

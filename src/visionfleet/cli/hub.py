@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -28,9 +30,17 @@ def serve(file: FileOption = DEFAULT_FILE) -> None:
         raise typer.Exit(FAILED) from error
 
 
+def _check_name(name: str) -> str:
+    from visionfleet.hub.keys import MAX_NAME  # noqa: PLC0415
+
+    if not (0 < len(name) <= MAX_NAME and name.isprintable()):
+        raise typer.BadParameter(f"a name has 1 to {MAX_NAME} printable characters")
+    return name
+
+
 @keys.command()
 def create(
-    name: Annotated[str, typer.Option(help="What the key is for.")],
+    name: Annotated[str, typer.Option(help="What the key is for.", callback=_check_name)],
     role: Annotated[
         Literal["client", "worker", "server"],
         typer.Option(
@@ -43,7 +53,8 @@ def create(
     config = load_or_exit(file)
     from visionfleet.hub.keys import create_key  # noqa: PLC0415
 
-    key_id, key = create_key(config, name=name, role=role)
+    with _database_errors():
+        key_id, key = create_key(config, name=name, role=role)
     typer.echo(f"key {key_id} for {role} '{name}' in workspace '{config.workspace}'; it is not shown again:", err=True)
     typer.echo(key)
 
@@ -58,7 +69,9 @@ def list_(file: FileOption = DEFAULT_FILE) -> None:
     from visionfleet.hub.keys import list_keys  # noqa: PLC0415
 
     table = Table("id", "name", "role", "made", "state")
-    for key in list_keys(config):
+    with _database_errors():
+        found = list_keys(config)
+    for key in found:
         state = "active" if key.revoked_at is None else f"revoked {_date(key.revoked_at)}"
         table.add_row(key.id, key.name, key.role, _date(key.created_at), state)
     Console().print(table)
@@ -74,11 +87,24 @@ def revoke(
     from visionfleet.hub.keys import revoke_key  # noqa: PLC0415
 
     try:
-        revoke_key(config, key_id)
+        with _database_errors():
+            revoke_key(config, key_id)
     except HubError as error:
         typer.echo(f"{error}: `visionfleet hub keys list` shows them", err=True)
         raise typer.Exit(BAD_INPUT) from error
     typer.echo(f"key {key_id} is revoked")
+
+
+@contextmanager
+def _database_errors() -> Generator[None]:
+    """A database that cannot be opened as its message, and exit code 1."""
+    from visionfleet.hub.store import DatabaseUnavailable  # noqa: PLC0415
+
+    try:
+        yield
+    except DatabaseUnavailable as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(FAILED) from error
 
 
 def _date(seconds: float) -> str:

@@ -8,14 +8,12 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from visionfleet.config import DeploymentConfig, SecretUnavailable
 from visionfleet.config.hub import Hub as HubSection
 from visionfleet.hub.objects.signing import Signer
 from visionfleet.hub.objects.storage import Storage, StorageError
 from visionfleet.hub.registry import Registry
-from visionfleet.hub.store import Store
+from visionfleet.hub.store import DatabaseUnavailable, Store
 
 SIGNING_KEY_FILE = "signing.key"
 SIGNING_KEY_BYTES = 32
@@ -41,7 +39,7 @@ class Hub:
         """Open all that the file names; makes what is missing. Close it with `close`. Raises HubUnavailable."""
         try:
             return cls._open(config)
-        except (OSError, SQLAlchemyError, SecretUnavailable, StorageError, ValueError) as error:
+        except (DatabaseUnavailable, OSError, SecretUnavailable, StorageError, ValueError) as error:
             raise HubUnavailable(f"the hub cannot start: {error}") from error
 
     @classmethod

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
+from visionfleet.hub.processing.publishing import publish
 from visionfleet.hub.processing.stages import end_job, settle
 from visionfleet.hub.staging.ingestion import fail_ingest
 from visionfleet.hub.store.tables import Batch, Job, StatusType, Task, TaskKind
@@ -30,8 +31,10 @@ def end_failed(hub: Hub, session: Session, task: Task, reason: str) -> None:
     """A task has failed for good: tell its shard, or its stage."""
     if task.kind == TaskKind.INGEST:
         fail_ingest(session, hub.store.clock(), task, reason)
-    else:
-        settle(hub, session, task)
+        return
+    if task.kind == TaskKind.PROCESS:
+        publish(hub, session, task)
+    settle(hub, session, task)
 
 
 def sweep(hub: Hub) -> int:

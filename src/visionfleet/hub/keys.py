@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,6 +18,7 @@ from visionfleet.hub.store import Store
 from visionfleet.hub.store.tables import ApiKey
 
 KEY_BYTES = 32
+MAX_NAME = 64
 
 
 class Role(StrEnum):
@@ -36,11 +39,13 @@ class Caller:
 
 
 def create_key(config: DeploymentConfig, *, name: str, role: Role | str = Role.CLIENT) -> tuple[str, str]:
-    """Make a key for the file's workspace; gives `(key id, key)`. The key cannot be read again."""
+    """Make a key for the file's workspace; gives `(key id, key)`. The key cannot be read again.
+
+    Raises DatabaseUnavailable, as do the two below.
+    """
     key = f"vf_{secrets.token_urlsafe(KEY_BYTES)}"
     key_id = uuid.uuid4().hex[:12]
-    store = Store.open(config.hub.database_path)
-    with store.write() as session:
+    with _opened(config) as store, store.write() as session:
         session.add(
             ApiKey(
                 id=key_id,
@@ -52,31 +57,23 @@ def create_key(config: DeploymentConfig, *, name: str, role: Role | str = Role.C
                 revoked_at=None,
             )
         )
-    store.close()
     return key_id, key
 
 
 def list_keys(config: DeploymentConfig) -> list[ApiKey]:
     """The workspace's keys, the oldest first, revoked ones too."""
-    store = Store.open(config.hub.database_path)
-    with store.read() as session:
+    with _opened(config) as store, store.read() as session:
         query = select(ApiKey).where(ApiKey.workspace == config.workspace).order_by(ApiKey.created_at)
-        keys = list(session.scalars(query))
-    store.close()
-    return keys
+        return list(session.scalars(query))
 
 
 def revoke_key(config: DeploymentConfig, key_id: str) -> None:
     """From now on the key is refused. Raises HubError `key_not_found`."""
-    store = Store.open(config.hub.database_path)
-    try:
-        with store.write() as session:
-            key = session.get(ApiKey, key_id)
-            if key is None or key.workspace != config.workspace:
-                raise not_found("key", key_id)
-            key.revoked_at = key.revoked_at or store.clock()
-    finally:
-        store.close()
+    with _opened(config) as store, store.write() as session:
+        key = session.get(ApiKey, key_id)
+        if key is None or key.workspace != config.workspace:
+            raise not_found("key", key_id)
+        key.revoked_at = key.revoked_at or store.clock()
 
 
 def identify(store: Store, key: str | None) -> Caller:
@@ -88,6 +85,15 @@ def identify(store: Store, key: str | None) -> Caller:
     if row is None:
         raise HubError(401, "key_unknown", "this API key is not known here, or was revoked")
     return Caller(key_id=row.id, workspace=row.workspace, role=Role(row.role))
+
+
+@contextmanager
+def _opened(config: DeploymentConfig) -> Generator[Store]:
+    store = Store.open(config.hub.database_path)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def _digest(key: str) -> str:

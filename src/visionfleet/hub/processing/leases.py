@@ -15,19 +15,17 @@ from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
-from visionfleet.hub.errors import HubError, task_cancelled
+from visionfleet.hub.errors import HubError
 from visionfleet.hub.keys import Caller
-from visionfleet.hub.processing.chunks import merge_chunks
 from visionfleet.hub.processing.definitions import parse_definition
 from visionfleet.hub.processing.logs import Event, write_task_log
 from visionfleet.hub.processing.outputs import Output, add_files
+from visionfleet.hub.processing.publishing import failure_of, output_row_of, publish, write_outputs
 from visionfleet.hub.processing.results import to_jsonl
 from visionfleet.hub.processing.stages import settle
 from visionfleet.hub.staging.batches import URL_SECONDS
-from visionfleet.hub.store.tables import ContentType, File, ImageState, Job, Stage, Task, TaskImage, TaskKind
+from visionfleet.hub.store.tables import ContentType, File, ImageState, Job, Task, TaskImage, TaskKind
 from visionfleet.protocol import (
-    FAILURES_PART,
-    RESULTS_PART,
     TASK_INCOMPLETE,
     FailRequest,
     Lease,
@@ -56,7 +54,7 @@ def lease(hub: Hub, caller: Caller, request: LeaseRequest, base_url: str) -> Lea
         token=task.token,
         lease_seconds=tasks.LEASE_SECONDS,
         job_id=job.job_id,
-        workspace=caller.workspace,
+        workspace=job.workspace,
         workflow_id=specification.workflow_id,
         image_input=task.payload["image_input"],
         parameters=specification.workflow_parameters,
@@ -83,7 +81,7 @@ def sign_uploads(hub: Hub, task_id: str, token: int, names: Sequence[str], base_
     """Where to PUT output files: `part/name` -> signed URL."""
     with hub.store.write() as session:
         task = tasks.hold(session, hub.store.clock(), task_id, token)
-        output_row = _output_row(session, task)
+        output_row = output_row_of(session, task)
     keys = {name: _upload_key(output_row, task, *name.split("/", 1)) for name in names}
     return {name: hub.storage.sign("PUT", key, URL_SECONDS, base_url) for name, key in keys.items()}
 
@@ -92,7 +90,7 @@ def commit_results(hub: Hub, task_id: str, token: int, results: Sequence[ResultI
     """Commit what came of some images, all or nothing. An image that has a result already keeps it."""
     with hub.store.read() as session:
         task = tasks.hold(session, hub.store.clock(), task_id, token)
-        output_row = _output_row(session, task)
+        output_row = output_row_of(session, task)
         records = _named_records(session, task_id, results)
     chunk = f"batches/{output_row}/chunks/{task_id}/{token}-{uuid.uuid4().hex}.jsonl"
     hub.storage.put(chunk, to_jsonl(records))
@@ -126,16 +124,14 @@ def complete(hub: Hub, task_id: str, token: int) -> None:
         message = f"{remaining} images of task '{task_id}' have no result yet"
         raise HubError(409, TASK_INCOMPLETE, message, task=task_id)
     with hub.store.read() as session:
-        output_row = _output_row(session, task)
-        merged = merge_chunks(hub.storage, session, task_id)
-        failures = [_failure(image, name) for image, name in _failed_images(session, task_id)]
-    contents = {RESULTS_PART: merged} | ({FAILURES_PART: to_jsonl(failures)} if failures else {})
-    outputs = [_write_part(hub, output_row, task, part, data) for part, data in contents.items()]
+        output_row = output_row_of(session, task)
+        outputs = write_outputs(hub, session, task)
+        failures = _count(session, task_id, ImageState.FAILED)
     with hub.store.write() as session:
         now = hub.store.clock()
         task = tasks.hold(session, now, task_id, token)
         add_files(session, output_row, outputs)
-        tasks.finish(task, now, f"done, {len(failures)} images failed" if failures else "done")
+        tasks.finish(task, now, f"done, {failures} images failed" if failures else "done")
         settle(hub, session, task)
 
 
@@ -149,6 +145,7 @@ def fail(hub: Hub, task_id: str, request: FailRequest) -> None:
         event = Event("error", "task_failed", payload) if ended else Event("warning", "task_retried", payload)
         write_task_log(session, now, task, event)
         if ended:
+            publish(hub, session, task)
             settle(hub, session, task)
 
 
@@ -171,11 +168,11 @@ def _commit(
         image, name = found
         if item.error is not None:
             image.state, image.error = ImageState.FAILED, item.error.model_dump()
-            write_task_log(session, now, task, Event("warning", "image_failed", _failure(image, name)))
+            write_task_log(session, now, task, Event("warning", "image_failed", failure_of(image, name)))
             continue
         image.state, image.chunk = ImageState.DONE, chunk
         committed += (files[f"{file.part}/{file.name}"] for file in item.files)
-    add_files(session, _output_row(session, task), committed)
+    add_files(session, output_row_of(session, task), committed)
     session.flush()
     return _progress(session, task)
 
@@ -212,31 +209,14 @@ def _uploaded(hub: Hub, output_row: int, task: Task, results: Sequence[ResultIte
     return uploaded
 
 
-def _write_part(hub: Hub, output_row: int, task: Task, part: str, data: bytes) -> Output:
-    key = f"batches/{output_row}/{part}/{task.id}-{task.token}.jsonl"
-    return Output(part, f"{task.id}.jsonl", key, hub.storage.put(key, data), ContentType.METADATA)
-
-
 def _upload_key(output_row: int, task: Task, part: str, name: str) -> str:
     # the token keeps a worker that lost its lease from writing over its successor's files
     return f"batches/{output_row}/files/{part}/{task.id}-{task.token}/{name}"
 
 
-def _output_row(session: Session, task: Task) -> int:
-    row = session.get_one(Stage, task.stage_id).output_batch_row
-    if row is None:
-        raise task_cancelled(task.id)
-    return row
-
-
 def _images(session: Session, task_id: str, state: ImageState) -> Sequence[File]:
     query = select(File).join(TaskImage, TaskImage.file_row == File.row)
     return session.scalars(query.where(TaskImage.task_id == task_id, TaskImage.state == state).order_by(File.row)).all()
-
-
-def _failed_images(session: Session, task_id: str) -> Sequence[tuple[TaskImage, str]]:
-    failed = _with_names(task_id, ImageState.FAILED).order_by(File.row)
-    return session.execute(failed).all()
 
 
 def _pending(session: Session, task: Task, rows: Sequence[int]) -> dict[int, tuple[TaskImage, str]]:
@@ -253,7 +233,3 @@ def _with_names(task_id: str, state: ImageState) -> Select[TaskImage, str]:
 def _count(session: Session, task_id: str, state: ImageState) -> int:
     query = select(func.count()).where(TaskImage.task_id == task_id, TaskImage.state == state)
     return session.scalar(query) or 0
-
-
-def _failure(image: TaskImage, name: str) -> dict[str, Any]:
-    return {"image": name, "error": image.error}

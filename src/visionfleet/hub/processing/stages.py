@@ -17,7 +17,7 @@ from visionfleet.hub.context import Hub
 from visionfleet.hub.ids import MAX_BATCH_ID
 from visionfleet.hub.processing.logs import Event, write_log
 from visionfleet.hub.staging.batches import new_batch
-from visionfleet.hub.store.tables import Batch, BatchType, Job, Stage, StatusType, Task, TaskKind, TaskState
+from visionfleet.hub.store.tables import Batch, BatchType, File, Job, Stage, StatusType, Task, TaskKind, TaskState
 
 PROCESSING = "processing"
 EXPORT = "export"
@@ -68,7 +68,7 @@ def settle(hub: Hub, session: Session, task: Task) -> None:
     event = Event("error" if failed else "info", "stage_ended", {"stage": stage.name, "failed": failed})
     write_log(session, now, job.row, event, stage_id=stage.id)
     job.error = job.error or failed > 0
-    if stage.name == EXPORT or counts[TaskState.DONE] == 0:
+    if stage.name == EXPORT or not _has_output(session, stage):
         end_job(session, now, job, StatusType.ERROR if job.error else StatusType.SUCCESS, _verdict(job, stage))
         return
     _start_export(hub, session, job)
@@ -90,6 +90,11 @@ def _start_export(hub: Hub, session: Session, job: Job) -> None:
     job.notification = "exporting the results"
     tasks.enqueue(session, hub.store.clock(), TaskKind.EXPORT, {}, job_row=job.row, stage_id=stage.id)
     hub.work.set()
+
+
+def _has_output(session: Session, stage: Stage) -> bool:
+    query = select(File.row).where(File.batch_row == stage.output_batch_row).limit(1)
+    return session.scalar(query) is not None
 
 
 def _verdict(job: Job, stage: Stage) -> str:

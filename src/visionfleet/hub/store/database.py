@@ -15,12 +15,22 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config as AlembicConfig
+from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 BUSY_TIMEOUT_MS = 30_000
 POOL_SIZE = 48  # as many as the web server has threads, and the runner's
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class DatabaseUnavailable(Exception):
+    """The hub's database cannot be opened."""
+
+    def __init__(self, path: Path, error: Exception) -> None:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        super().__init__(f"the database {path} cannot be opened: {reason}")
 
 
 class Store:
@@ -32,7 +42,17 @@ class Store:
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], float] = time.time) -> Store:
-        """Open the SQLite file at `path`, make it where it is missing, bring its schema up to date."""
+        """Open the SQLite file at `path`, make it where it is missing, bring its schema up to date.
+
+        Raises DatabaseUnavailable.
+        """
+        try:
+            return cls._open(path, clock)
+        except (CommandError, OSError, SQLAlchemyError) as error:
+            raise DatabaseUnavailable(path, error) from error
+
+    @classmethod
+    def _open(cls, path: Path, clock: Callable[[], float]) -> Store:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.touch(mode=0o600)
         url = URL.create("sqlite", database=str(path))  # a path may hold what would end or split a URL

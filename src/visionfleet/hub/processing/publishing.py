@@ -1,0 +1,80 @@
+"""A task's results, from what its workers committed to files of the stage's output batch.
+
+Each commit wrote one object, a chunk. They are merged when the task ends, well or badly: what was committed is kept.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from visionfleet.hub.context import Hub
+from visionfleet.hub.errors import task_cancelled
+from visionfleet.hub.objects.storage import Storage, StorageError
+from visionfleet.hub.processing.outputs import Output, add_files
+from visionfleet.hub.processing.results import to_jsonl
+from visionfleet.hub.store.tables import ContentType, File, ImageState, Stage, Task, TaskImage
+from visionfleet.protocol import FAILURES_PART, RESULTS_PART
+
+log = structlog.get_logger()
+
+
+def write_outputs(hub: Hub, session: Session, task: Task) -> list[Output]:
+    """Write the records and the failures that a task has committed as an object each, where there are any."""
+    query = select(TaskImage, File.name).join(File, TaskImage.file_row == File.row).order_by(File.row)
+    failed = query.where(TaskImage.task_id == task.id, TaskImage.state == ImageState.FAILED)
+    failures = [failure_of(image, name) for image, name in session.execute(failed)]
+    contents = {RESULTS_PART: merge_chunks(hub.storage, session, task.id), FAILURES_PART: to_jsonl(failures)}
+    return [_write(hub, output_row_of(session, task), task, part, data) for part, data in contents.items() if data]
+
+
+def publish(hub: Hub, session: Session, task: Task) -> None:
+    """Add to the output batch what a task that failed had committed. A storage that fails here costs no more than that."""
+    try:
+        outputs = write_outputs(hub, session, task)
+    except StorageError:
+        log.exception("results_lost", task=task.id)
+        return
+    add_files(session, output_row_of(session, task), outputs)
+
+
+def failure_of(image: TaskImage, name: str) -> dict[str, Any]:
+    """The record of an image that failed."""
+    return {"image": name, "error": image.error}
+
+
+def output_row_of(session: Session, task: Task) -> int:
+    """The row of the batch that the task's stage fills. Raises HubError where the batch has gone."""
+    row = session.get_one(Stage, task.stage_id).output_batch_row
+    if row is None:
+        raise task_cancelled(task.id)
+    return row
+
+
+def merge_chunks(storage: Storage, session: Session, task_id: str) -> bytes:
+    """The records of a task as JSONL, in the order of its images.
+
+    A chunk may hold records of images that were committed by another one (a commit that was sent twice): each image is
+    taken from the chunk that its row names.
+    """
+    query = select(File.name, TaskImage.chunk).join(TaskImage, TaskImage.file_row == File.row)
+    committed = query.where(TaskImage.task_id == task_id, TaskImage.chunk.is_not(None)).order_by(File.row)
+    names: dict[str, list[str]] = {}
+    order: list[str] = []
+    for name, chunk in session.execute(committed):
+        order.append(name)
+        names.setdefault(chunk or "", []).append(name)
+    lines: dict[str, bytes] = {}
+    for chunk, wanted in names.items():
+        by_name = {json.loads(line)["image"]: line for line in storage.read(chunk).splitlines()}
+        lines.update((name, by_name[name]) for name in wanted)
+    return b"".join(lines[name] + b"\n" for name in order)
+
+
+def _write(hub: Hub, output_row: int, task: Task, part: str, data: bytes) -> Output:
+    key = f"batches/{output_row}/{part}/{task.id}-{task.token}.jsonl"
+    return Output(part, f"{task.id}.jsonl", key, hub.storage.put(key, data), ContentType.METADATA)
