@@ -100,10 +100,11 @@ def record(
 
 
 def _named_outputs(built: object) -> pulumi.Output[dict[str, Any]]:
-    """The outputs of a component by attribute, or a mapping's. One that fails must fail the test, used or not."""
-    items = built if isinstance(built, Mapping) else vars(built) if isinstance(built, pulumi.ComponentResource) else {}
-    public = {name: item for name, item in items.items() if not name.startswith("_")}
-    return pulumi.Output.all(**{name: item for name, item in public.items() if _holds_output(item)})
+    """A mapping's outputs, or a component's by attribute. One that fails must fail the test, used or not."""
+    if isinstance(built, pulumi.ComponentResource):
+        public = {name: item for name, item in vars(built).items() if not name.startswith("_")}
+        built = {name: item for name, item in public.items() if _holds_output(item)}
+    return pulumi.Output.all(**(built if isinstance(built, Mapping) else {}))
 
 
 def _holds_output(item: object) -> bool:

@@ -17,6 +17,7 @@ from tests.infra.endpoints import development, production
 from tests.infra.policies import production_violations, violations
 from tests.infra.support import ACCOUNT, REGION, TAGS, Recording, record
 from tests.projections.plans import CLUSTER
+from visionfleet.projections.outputs import StackOutputs, read_outputs
 from visionfleet.projections.plans import BudgetPlan, CloudPlan, HubStorePlan, MirrorPlan, NetworkPlan
 from visionfleet.terms import GpuAutoscaler, Tier
 
@@ -104,13 +105,22 @@ def test_every_component_stands_at_the_top(recording: Recording) -> None:
     }
 
 
-def test_the_outputs_are_what_others_need(recording: Recording) -> None:
-    outputs = recording.outputs
-    assert outputs["bucket"] == "acme-vision-hub"
-    assert outputs["database_address"] == "acme-vision-hub.rds.amazonaws.com"
-    assert outputs["database_secret"].startswith(f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:")
-    assert outputs["cluster"] == "acme-vision"
-    assert outputs["registry"] == f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/acme-vision"
+def test_the_outputs_are_what_others_read(recording: Recording) -> None:
+    outputs = read_outputs(recording.outputs)
+    assert outputs == StackOutputs(
+        region=REGION,
+        endpoints={"line-3": "https://line-3.vision.acme.example", "line-4": "https://line-4.vision.acme.example"},
+        bucket="acme-vision-hub",
+        database_address="acme-vision-hub.rds.amazonaws.com",
+        database_secret=f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:rds!acme-vision-hub",
+        cluster="acme-vision",
+        registry=f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/acme-vision",
+    )
+    assert recording.outputs.keys() == StackOutputs.model_fields.keys()
+
+
+def test_what_the_file_does_not_ask_for_has_no_output() -> None:
+    assert read_outputs(record(lambda: build(LEAST)).outputs) == StackOutputs(region=REGION)
 
 
 def test_hub_and_workers_are_pods_where_there_is_a_cluster(recording: Recording) -> None:
