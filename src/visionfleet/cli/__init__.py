@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from visionfleet.cli import hub, local, worker
+from visionfleet.cli.cost import cost
+from visionfleet.cli.outputs import outputs
 from visionfleet.cli.schema import schema
 from visionfleet.cli.validate import validate
 
@@ -16,6 +18,8 @@ app = typer.Typer(
 )
 app.command()(validate)
 app.command()(schema)
+app.command()(cost)
+app.command()(outputs)
 app.add_typer(hub.app, name="hub")
 app.add_typer(worker.app, name="worker")
 app.add_typer(local.app, name="local")

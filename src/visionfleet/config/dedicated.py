@@ -17,6 +17,7 @@ from visionfleet.config.section import Breach, RuledSection, Section, defaults, 
 from visionfleet.terms import Scaling, Tier
 
 LEAST_PRODUCTION_REPLICAS = 2
+MINUTES_A_DAY = 24 * 60
 # AWS's GPU image for Ubuntu comes with a disk of 75 GB, the server's image takes 10 GB, twice at a change of version
 LEAST_VOLUME_GB = 100
 GPU_IMAGE = "roboflow/roboflow-inference-server-gpu"
@@ -122,6 +123,22 @@ class Schedule(RuledSection):
     timezone: Annotated[str, AfterValidator(_check_timezone)] = Field(
         default="Etc/UTC", description="Time zone of `start` and `stop`, as in `Europe/Berlin`."
     )
+
+    @property
+    def is_overnight(self) -> bool:
+        """Whether machines stop on the day after."""
+        return self.stop < self.start
+
+    @property
+    def weekly_hours(self) -> float:
+        """For how many hours of a week machines run."""
+        minutes = (_minutes(self.stop) - _minutes(self.start)) % MINUTES_A_DAY
+        return len(self.days) * minutes / 60
+
+
+def _minutes(clock: str) -> int:
+    hours, minutes = map(int, clock.split(":"))
+    return 60 * hours + minutes
 
 
 def _gpu_of_instance_type(data: object) -> Iterator[Breach]:

@@ -125,8 +125,7 @@ def _repository(config: DeploymentConfig, *, has_gpu: bool) -> str:
 def _schedule(schedule: Schedule) -> SchedulePlan:
     """Cron expressions; a stop before the start is on the day after."""
     days = [list(Day).index(day) + 1 for day in schedule.days]  # Monday is 1
-    overnight = schedule.stop < schedule.start
-    stop_days = [day % 7 + 1 for day in days] if overnight else days
+    stop_days = [day % 7 + 1 for day in days] if schedule.is_overnight else days
     return SchedulePlan(_cron(schedule.start, days), _cron(schedule.stop, stop_days), schedule.timezone)
 
 
