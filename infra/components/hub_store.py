@@ -34,9 +34,8 @@ POSTGRES_PORT = 5432
 DATABASE = "hub"
 NAMESPACE = "visionfleet"  # of the service accounts `hub` and `worker`
 DATABASE_LOGS = ("postgresql", "upgrade")
-STORAGE_HEADROOM = (
-    5  # RDS adds storage by itself, up to so many times what the file says: a full database stops the hub
-)
+# RDS adds storage by itself, up to so many times what the file says: a full database stops the hub
+STORAGE_HEADROOM = 5
 BATCHES = "batches/"  # where the hub keeps what expires; model packages and engines lie elsewhere
 # Deleted batches are gone a day later; what else is overwritten or deleted can be brought back for a month.
 BATCH_NONCURRENT_DAYS = 1
