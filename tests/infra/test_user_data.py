@@ -54,6 +54,14 @@ def test_the_agents_settings_carry_what_scaling_and_the_role_name() -> None:
     assert {item["log_group_name"] for item in logs} == {f"/visionfleet/{HOSTNAME}"}
 
 
+def test_a_machine_without_a_gpu_asks_for_none() -> None:
+    rendered = files(render_user_data(production(gpus=0), machine()))
+    assert not [path for path, content in rendered.items() if "nvidia" in content or "--gpus" in content]
+    agent = json.loads(rendered["/etc/visionfleet/cloudwatch-agent.json"])
+    assert set(agent) == {"agent", "logs"}
+    assert "    --read-only " in rendered["/etc/systemd/system/visionfleet-inference.service"]
+
+
 def test_only_a_mirror_is_logged_in_to() -> None:
     assert "docker login" in render_user_data(production(), machine())
     assert "docker login" not in render_user_data(production(), machine(image=production().image))
