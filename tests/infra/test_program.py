@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import runpy
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -48,10 +50,45 @@ EXISTING = replace(
     ),
 )
 
+ACME = ROOT / "examples" / "acme"
+STACK = "pulumi:pulumi:Stack"
+BALANCER = "aws:lb/loadBalancer:LoadBalancer"
+
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
     return record(lambda: build(PLAN))
+
+
+@pytest.fixture(scope="module")
+def acme(tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    """examples/acme with its models made, as `pulumi up` builds it."""
+    folder = tmp_path_factory.mktemp("acme")
+    shutil.copytree(ACME, folder, ignore=shutil.ignore_patterns("models", "__pycache__"), dirs_exist_ok=True)
+    runpy.run_path(str(ACME / "make_models.py"))["write_packages"](folder / "models")
+    return record(lambda: build(read_plan(str(folder / "visionfleet.yaml"))))
+
+
+def test_every_policy_holds_in_the_example(acme: Recording) -> None:
+    """Its one endpoint of the tier `development` may be deleted."""
+    lab = f"protected: {BALANCER} 'acme-vision-lab'"
+    assert set(production_violations(acme)) == {f"{lab} can be lost", f"{lab} is not protected by Pulumi"}
+
+
+def test_the_example_is_built_with_all_that_there_is(acme: Recording) -> None:
+    components = Counter(r.type.removeprefix("visionfleet:aws:") for r in acme.resources if r.parent_type == STACK)
+    assert components.keys() == {
+        "pulumi:providers:aws",
+        "Network",
+        "ImageMirror",
+        "DedicatedEndpoint",
+        "Cluster",
+        "HubStore",
+        "Budget",
+    }
+    outputs = read_outputs(acme.outputs)
+    assert outputs.endpoints.keys() == {"line-3", "archive", "lab"}
+    assert outputs.endpoints["line-3"] == "https://line-3.vision.acme.example"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +129,7 @@ def test_the_provider_has_the_files_region_and_tags(recording: Recording) -> Non
 
 
 def test_every_component_stands_at_the_top(recording: Recording) -> None:
-    components = [resource for resource in recording.resources if resource.parent_type == "pulumi:pulumi:Stack"]
+    components = [resource for resource in recording.resources if resource.parent_type == STACK]
     types = Counter(resource.type.removeprefix("visionfleet:aws:") for resource in components)
     assert types == {
         "pulumi:providers:aws": 1,
