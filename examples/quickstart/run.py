@@ -27,6 +27,7 @@ from visionfleet.hub.keys import create_key, revoke_key
 from visionfleet.local.errors import LocalError
 from visionfleet.local.processes import tail
 from visionfleet.local.runtime import Runtime, locate
+from visionfleet.local.servers import without_proxy
 from visionfleet.local.state import State
 
 HERE = Path(__file__).resolve().parent
@@ -55,15 +56,8 @@ class Client:
         for option, value in options.items():
             typed += [f"--{option.replace('_', '-')}", value]
         typed += flags
-        # a proxy of the user's does not lead to this machine
-        no_proxy = ",".join(filter(None, (os.environ.get("NO_PROXY"), "127.0.0.1", "localhost")))
-        environment = {
-            **os.environ,
-            "API_BASE_URL": self.config.hub.public_url,
-            "ROBOFLOW_API_KEY": self.key,
-            "NO_PROXY": no_proxy,
-            "no_proxy": no_proxy,
-        }
+        url = self.config.hub.public_url
+        environment = {**without_proxy(os.environ, url), "API_BASE_URL": url, "ROBOFLOW_API_KEY": self.key}
         run([str(self.runtime.inference), *typed[1:]], typed=typed, environment=environment, logs=["hub"])
 
     def get(self, service: str, path: str) -> Any:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -61,6 +62,9 @@ class Local:
             check=False,
         )
 
+    def metrics(self) -> str:
+        return httpx.get(f"http://127.0.0.1:{self.ports['hub']}/metrics", trust_env=False).text
+
     def left(self) -> list[psutil.Process]:
         """The processes that were started from here and still run."""
         return [process for process in psutil.process_iter() if self._is_ours(process)]
@@ -93,7 +97,8 @@ def local(tmp_path: Path) -> Iterator[Local]:
 
 
 def test_from_up_to_down(local: Local) -> None:
-    up = local("up")
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    up = local("up", HTTP_PROXY=nowhere, http_proxy=nowhere, NO_PROXY="", no_proxy="")
     assert up.returncode == 0, up.stderr
     assert "inference: ready after" in up.stderr
     assert local.state["runtime"] == "docker"
@@ -116,6 +121,7 @@ def test_from_up_to_down(local: Local) -> None:
     wait_until(lambda: "worker_started" in local("logs", "worker-1").stdout, "the worker says that it has started")
     assert local("logs", "nobody").returncode == 2
     no_key_in_sight(local)
+    wait_until(lambda: "/worker/v1/lease" in local.metrics(), "the worker asks for tasks, past the user's proxy")
 
     assert local.active_keys() == 2
     down = local("down")

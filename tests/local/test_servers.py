@@ -10,7 +10,7 @@ import pytest
 from visionfleet.config import DeploymentConfig, load
 from visionfleet.local import docker, servers
 from visionfleet.local.runtime import Runtime
-from visionfleet.local.servers import RuntimeKind, base_environment, choose_server
+from visionfleet.local.servers import RuntimeKind, base_environment, choose_server, without_proxy
 
 HUB = "http://127.0.0.1:9500"
 
@@ -85,3 +85,10 @@ def test_the_container_is_confined_and_its_key_is_named_only() -> None:
 def test_docker_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert docker.why_not("image:1", print) == "it is not installed"
+
+
+def test_the_user_s_proxies_are_not_asked_for_this_machine() -> None:
+    environment = without_proxy({"NO_PROXY": "corp,::1", "PATH": "/bin"}, "http://127.0.0.1:1", "http://[::1]:2")
+    assert environment == {"PATH": "/bin", "NO_PROXY": "corp,::1,127.0.0.1", "no_proxy": "corp,::1,127.0.0.1"}
+    assert without_proxy({}, "http://127.0.0.1:1")["NO_PROXY"] == "127.0.0.1"
+    assert without_proxy({"no_proxy": "corp"}, "http://127.0.0.1:1")["NO_PROXY"] == "corp,127.0.0.1"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from visionfleet.config import DeploymentConfig
 from visionfleet.local import docker, runtime
@@ -72,3 +73,11 @@ def _docker(config: DeploymentConfig, hub_url: str) -> Server:
 def base_environment(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of the user's environment that a server needs."""
     return {name: value for name, value in environment.items() if name in _PASSED or name.startswith(_PASSED_PREFIXES)}
+
+
+def without_proxy(environment: Mapping[str, str], *urls: str) -> dict[str, str]:
+    """The environment of a client of `urls` on this machine, to which the user's proxies do not lead."""
+    hosts = [str(urlsplit(url).hostname) for url in urls]
+    known = environment.get("NO_PROXY") or environment.get("no_proxy", "")
+    no_proxy = ",".join(dict.fromkeys([*filter(None, known.split(",")), *hosts]))
+    return {**environment, "NO_PROXY": no_proxy, "no_proxy": no_proxy}

@@ -14,7 +14,7 @@ from visionfleet.local.locks import hold
 from visionfleet.local.ports import check_port
 from visionfleet.local.processes import Process, signals_held, start, stop, tail, wait_ready
 from visionfleet.local.runtime import Report
-from visionfleet.local.servers import RuntimeKind, choose_server
+from visionfleet.local.servers import RuntimeKind, choose_server, without_proxy
 from visionfleet.local.state import State
 
 HUB_READY_SECONDS = 60
@@ -101,7 +101,8 @@ class Stack:
         command = [*_VISIONFLEET, "worker", "run", "--file", str(self._file)]
         command += ["--hub", hub_url, "--inference", inference_url, "--name"]
         for number in range(1, config.batch.workers.cpu.max + 1):
-            environment = {**os.environ, "VISIONFLEET_WORKER_KEY": self._key(state, "worker")}
+            environment = without_proxy(os.environ, hub_url, inference_url)
+            environment["VISIONFLEET_WORKER_KEY"] = self._key(state, "worker")
             self._launch(state, f"worker-{number}", [*command, f"{config.name}-{number}"], environment)
         time.sleep(WORKER_SETTLE_SECONDS)
         _check_running(state)
