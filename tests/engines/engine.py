@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -50,6 +50,9 @@ def running(
 def stop(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:
     """End a process that was started here, by its id."""
     if process.poll() is not None:
+        # it has ended by itself: what it started may not have
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         return
     os.killpg(process.pid, how)
     try:

@@ -36,6 +36,11 @@ def test_a_revoked_key_is_refused(api: Api, config: DeploymentConfig) -> None:
     assert next(k for k in list_keys(config) if k.id == key_id).revoked_at
 
 
+def test_a_key_of_another_workspace_is_not_known(api: Api, config: DeploymentConfig) -> None:
+    _, key = create_key(config.model_copy(update={"workspace": "before"}), name="of the file's old workspace")
+    assert api.client.get("/", params={"api_key": key}).status_code == 401
+
+
 def test_revoking_a_key_that_is_not_there_says_so(config: DeploymentConfig) -> None:
     with pytest.raises(HubError, match="nothing"):
         revoke_key(config, "nothing")

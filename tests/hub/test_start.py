@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import stat
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from tests.hub.support import write_config
 from visionfleet.cli import app
 from visionfleet.hub.context import Hub, HubUnavailable
+from visionfleet.hub.serve import serve
 from visionfleet.hub.store import Store
 
 
@@ -85,6 +87,14 @@ def test_a_key_has_a_name_that_can_be_shown(tmp_path: Path, name: str) -> None:
     result = CliRunner().invoke(app, ["hub", "keys", "create", "--name", name, *file])
     assert result.exit_code == 2
     assert "1 to 64 printable" in result.output
+
+
+@pytest.mark.engine
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        config = write_config(tmp_path, hub={"port": holder.getsockname()[1]})
+        with pytest.raises(HubUnavailable, match=r"hub\.port"):
+            serve(config)
 
 
 def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:

@@ -76,12 +76,13 @@ def revoke_key(config: DeploymentConfig, key_id: str) -> None:
         key.revoked_at = key.revoked_at or store.clock()
 
 
-def identify(store: Store, key: str | None) -> Caller:
-    """Whose key this is. Raises HubError 401."""
+def identify(store: Store, workspace: str, key: str | None) -> Caller:
+    """Whose key of the workspace this is. Raises HubError 401."""
     if not key:
         raise HubError(401, "key_missing", "send an API key: `?api_key=…` or `Authorization: Bearer …`")
     with store.read() as session:
-        row = session.scalar(select(ApiKey).where(ApiKey.digest == _digest(key), ApiKey.revoked_at.is_(None)))
+        active = (ApiKey.workspace == workspace, ApiKey.revoked_at.is_(None))
+        row = session.scalar(select(ApiKey).where(ApiKey.digest == _digest(key), *active))
     if row is None:
         raise HubError(401, "key_unknown", "this API key is not known here, or was revoked")
     return Caller(key_id=row.id, workspace=row.workspace, role=Role(row.role))

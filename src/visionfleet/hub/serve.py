@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import closing
+
 import structlog
 import uvicorn
 
 from visionfleet.config import DeploymentConfig
 from visionfleet.hub.api import create_app
-from visionfleet.hub.context import Hub
+from visionfleet.hub.context import Hub, HubUnavailable
 from visionfleet.logs import log_to_stderr
 
 GRACE_SECONDS = 10
+BACKLOG = 2048
 
 
 def serve(config: DeploymentConfig) -> None:
-    """Serve until a signal comes. Requests are not logged by the server: their query strings carry API keys."""
+    """Serve until a signal comes. Raises HubUnavailable.
+
+    Requests are not logged by the server: their query strings carry API keys.
+    """
     log_to_stderr()
     hub = Hub.open(config)
-    structlog.get_logger().info("hub_starting", url=config.hub.public_url, workspace=config.workspace)
-    uvicorn.run(
+    server = uvicorn.Config(
         create_app(hub),
-        host=config.hub.host,
-        port=config.hub.port,
         access_log=False,
-        log_level="warning",
+        log_config=None,
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
+    with closing(hub), _listen(config) as listener:
+        structlog.get_logger().info("hub_starting", url=config.hub.public_url, workspace=config.workspace)
+        uvicorn.Server(server).run(sockets=[listener])
+
+
+def _listen(config: DeploymentConfig) -> socket.socket:
+    host, port = config.hub.host, config.hub.port
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        fix = "stop who listens there, or set hub.host and hub.port"
+        raise HubUnavailable(f"the hub cannot listen on {host}:{port}: {error.strerror}; {fix}") from error

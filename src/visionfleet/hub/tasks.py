@@ -1,7 +1,8 @@
 """The task queue: leases with a fencing token and an expiry, retries with backoff, dead letters.
 
-A lease is one conditional UPDATE, so two claimers never get the same task. Whoever commits work under a lease calls
-`hold` in the same transaction: a token that is not the task's newest is refused, so nothing is committed twice.
+A task is found and leased in one write transaction, so two claimers never get the same one. Whoever commits work under
+a lease calls `hold` in the same transaction: a token that is not the task's newest is refused, so nothing is committed
+twice.
 """
 
 from __future__ import annotations

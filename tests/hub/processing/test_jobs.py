@@ -80,6 +80,13 @@ def test_an_unknown_workflow_is_refused_and_the_known_ones_are_named(api: Api, b
         ({"processingSpecification__imageInputName": "picture"}, "imageInputName"),
         ({"processingSpecification__workflowParameters": {"treshold": 1}}, "workflowParameters"),
         ({"processingSpecification__imagesOutputsToBePersisted": ["gray"]}, "imagesOutputsToBePersisted"),
+        (
+            {
+                "processingSpecification__persistImagesOutputs": False,
+                "processingSpecification__imagesOutputsToBePersisted": ["grey"],
+            },
+            "persistImagesOutputs",
+        ),
         ({"processingSpecification__aggregationFormat": "xml"}, "processingSpecification.aggregationFormat"),
         ({"processingSpecification__workspace": "other"}, "workspace"),
         ({"maxImageFailureRate": 1.5}, "maxImageFailureRate"),

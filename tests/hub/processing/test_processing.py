@@ -198,6 +198,31 @@ def test_a_task_that_fails_for_good_ends_its_job_with_the_reason(api: Api, job: 
     assert "11 images failed" in json.dumps(log)
 
 
+def test_what_a_failed_task_had_committed_is_kept(api: Api, job: str) -> None:
+    held = lease(api)
+    commit(api, held, held["images"][:2])
+    error = {"code": "undecodable", "message": "no picture"}
+    call(api, held, "results", results=[{"image_id": held["images"][2]["id"], "error": error}])
+    call(api, held, "fail", code="too_many_failures", message="1 image failed", retryable=False)
+    api.run_hub_tasks()
+    assert job_state(api) == (True, True)
+    assert [record["image"] for record in records(api)] == ["0.jpg", "1.jpg"]
+    assert json.loads(exported(api)["failures/failures.jsonl"])["image"] == "2.jpg"
+
+
+def test_what_a_vanished_worker_had_committed_is_kept(api: Api, clock: Clock, job: str) -> None:
+    held = lease(api)
+    commit(api, held, held["images"][:2])
+    for _ in range(tasks.MAX_ATTEMPTS):
+        clock.advance(tasks.LEASE_SECONDS + 1)
+        api.worker("/lease", worker="w")
+    clock.advance(tasks.LEASE_SECONDS + 1)
+    bury_overdue(api.hub)
+    api.run_hub_tasks()
+    assert job_state(api) == (True, True)
+    assert [record["image"] for record in records(api)] == ["0.jpg", "1.jpg"]
+
+
 def test_a_task_that_may_be_tried_again_waits_and_goes_on(api: Api, clock: Clock, job: str) -> None:
     held = lease(api)
     commit(api, held, held["images"][:1])

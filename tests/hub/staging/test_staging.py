@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -88,6 +89,15 @@ def test_bad_files_of_a_shard_are_named_and_the_rest_goes_on(api: Api) -> None:
     assert set(refused) == {"text.jpg", "cut.jpg", "../out.jpg"}
     assert refused["text.jpg"] == "not_an_image"
     assert names(api, "b") == ["good.jpg"]
+
+
+def test_a_shard_that_asks_for_notifications_is_told_that_there_are_none(api: Api) -> None:
+    wish = json.dumps({"ingestId": "i", "notificationsURL": "https://hooks.example/ingest"}).encode()
+    api.upload_shard("b", archive({"one.jpg": jpeg(1), "notification_config.json": wish}))
+    api.run_hub_tasks()
+    [shard] = shards(api, "b")
+    assert shard["statusMetadata"]["refused"][0]["code"] == "notifications_unsupported"
+    assert names(api, "b") == ["one.jpg"]
 
 
 def test_a_truncated_archive_stages_nothing(api: Api) -> None:

@@ -34,7 +34,8 @@ def get_caller(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
 ) -> Caller:
     """Whose key the request carries. Raises HubError 401."""
-    return identify(get_hub(request).store, bearer.credentials if bearer else api_key)
+    hub = get_hub(request)
+    return identify(hub.store, hub.config.workspace, bearer.credentials if bearer else api_key)
 
 
 def get_page(

@@ -23,9 +23,9 @@ router = APIRouter(prefix="/worker/v1", tags=["workers"])
 
 
 @router.post("/lease", response_model=Lease, responses={204: {"description": "there is nothing to do"}})
-def lease(hub: HubDep, caller: WorkerCaller, base_url: BaseUrl, request: LeaseRequest) -> Lease | Response:
+def lease(hub: HubDep, _caller: WorkerCaller, base_url: BaseUrl, request: LeaseRequest) -> Lease | Response:
     """The next task."""
-    return leases.lease(hub, caller, request, base_url) or Response(status_code=204)
+    return leases.lease(hub, request, base_url) or Response(status_code=204)
 
 
 @router.post("/tasks/{task_id}/heartbeat")

@@ -67,7 +67,7 @@ class ObjectMissing(StorageError):
 
 
 class StorageFull(StorageError):
-    """The storage is out of space: nothing was written. Free some, or lower `hub.retention_days`."""
+    """The storage is out of space: nothing was written. Free some, or give it more."""
 
     code = "storage_full"
 

@@ -97,6 +97,9 @@ def check_against_workflow(definition: JobDefinition, workflow: Workflow) -> str
     for name in specification.workflow_parameters:
         if name not in inputs or name == image_input:
             raise _unknown("workflowParameters", name, [i for i in inputs if i != image_input])
+    if specification.images_outputs_to_be_persisted and not specification.persist_images_outputs:
+        message = "image outputs are named, but none are to be saved: add `--save-image-outputs`"
+        raise HubError(400, "job_definition_invalid", message, persistImagesOutputs="false")
     for name in specification.images_outputs_to_be_persisted or ():
         if name not in workflow.outputs:
             raise _unknown("imagesOutputsToBePersisted", name, workflow.outputs)

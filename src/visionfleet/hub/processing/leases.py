@@ -16,14 +16,13 @@ from sqlalchemy.orm import Session
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
-from visionfleet.hub.keys import Caller
 from visionfleet.hub.processing.definitions import parse_definition
 from visionfleet.hub.processing.logs import Event, write_task_log
 from visionfleet.hub.processing.outputs import Output, add_files
 from visionfleet.hub.processing.publishing import failure_of, output_row_of, publish, write_outputs
 from visionfleet.hub.processing.results import to_jsonl
 from visionfleet.hub.processing.stages import settle
-from visionfleet.hub.staging.batches import URL_SECONDS
+from visionfleet.hub.staging.batches import LEASE_URL_SECONDS, URL_SECONDS
 from visionfleet.hub.store.tables import ContentType, File, ImageState, Job, Task, TaskImage, TaskKind
 from visionfleet.protocol import (
     TASK_INCOMPLETE,
@@ -37,7 +36,7 @@ from visionfleet.protocol import (
 )
 
 
-def lease(hub: Hub, caller: Caller, request: LeaseRequest, base_url: str) -> Lease | None:
+def lease(hub: Hub, request: LeaseRequest, base_url: str) -> Lease | None:
     """The next processing task for a worker, with the images that have no result yet."""
     task = tasks.claim(hub.store, [TaskKind.PROCESS], request.worker, request.machine_type)
     if task is None:
@@ -49,6 +48,7 @@ def lease(hub: Hub, caller: Caller, request: LeaseRequest, base_url: str) -> Lea
     definition = parse_definition(job.definition)
     specification = definition.processing_specification
     kept = specification.images_outputs_to_be_persisted
+    sign = hub.storage.sign
     return Lease(
         task_id=task.id,
         token=task.token,
@@ -64,7 +64,7 @@ def lease(hub: Hub, caller: Caller, request: LeaseRequest, base_url: str) -> Lea
         failures=failures,
         workers_per_machine=definition.compute_configuration.workers_per_machine,
         images=tuple(
-            LeaseImage(id=file.row, name=file.name, url=hub.storage.sign("GET", file.object_key, URL_SECONDS, base_url))
+            LeaseImage(id=file.row, name=file.name, url=sign("GET", file.object_key, LEASE_URL_SECONDS, base_url))
             for file in pending
         ),
     )

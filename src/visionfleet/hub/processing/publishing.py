@@ -33,7 +33,7 @@ def write_outputs(hub: Hub, session: Session, task: Task) -> list[Output]:
 
 
 def publish(hub: Hub, session: Session, task: Task) -> None:
-    """Add to the output batch what a task that failed had committed. A storage that fails here costs no more than that."""
+    """Add to the output batch what a task that failed had committed. A storage that fails here costs that alone."""
     try:
         outputs = write_outputs(hub, session, task)
     except StorageError:

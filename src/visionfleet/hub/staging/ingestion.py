@@ -19,7 +19,16 @@ from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.ids import check_file_name
 from visionfleet.hub.objects.storage import ObjectMissing
-from visionfleet.hub.staging.ingest import BadImage, BadShard, Entry, Rejected, check_image, read_shard
+from visionfleet.hub.staging.ingest import (
+    NOTIFICATION_NAME,
+    BadImage,
+    BadShard,
+    Entry,
+    Notification,
+    Rejected,
+    check_image,
+    read_shard,
+)
 from visionfleet.hub.store.tables import ContentType, File, Shard, StatusType, Task
 
 MAX_REPORTED_FILES = 1000
@@ -71,7 +80,9 @@ def _store_images(hub: Hub, shard: Shard, check: tasks.Check) -> _Sorted:
             check()
             if isinstance(entry, Rejected):
                 found.refuse(entry.name, entry.code, entry.reason)
-            elif isinstance(entry, Entry):
+            elif isinstance(entry, Notification):
+                found.refuse(NOTIFICATION_NAME, "notifications_unsupported", "this hub sends no notifications")
+            else:
                 _store_image(hub, shard, number, entry, found)
     return found
 
