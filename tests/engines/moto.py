@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import jmespath
 
 from tests.engines.aws.store import Store
 from tests.engines.engine import free_port, running, wait_until
@@ -20,6 +21,43 @@ SETTINGS = {
     "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",  # what roles attach
     "MOTO_ACM_VALIDATION_WAIT": "0",  # seconds until a certificate is issued
 }
+# how each kind of thing is listed; what AWS itself gives an account (default VPC, its own policies) is left out
+NOT_DEFAULT = [{"Name": "is-default", "Values": ["false"]}]
+OWN = {"Scope": "Local"}
+INVENTORY: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("ec2", "describe_vpcs", {"Filters": NOT_DEFAULT}, "Vpcs[].VpcId"),
+    ("ec2", "describe_subnets", {"Filters": [{"Name": "default-for-az", "Values": ["false"]}]}, "Subnets[].SubnetId"),
+    ("ec2", "describe_internet_gateways", {}, "InternetGateways[].InternetGatewayId"),
+    ("ec2", "describe_nat_gateways", {}, "NatGateways[?State!='deleted'].NatGatewayId"),
+    ("ec2", "describe_addresses", {}, "Addresses[].AllocationId"),
+    ("ec2", "describe_vpc_endpoints", {}, "VpcEndpoints[?State!='deleted'].VpcEndpointId"),
+    ("ec2", "describe_flow_logs", {}, "FlowLogs[].FlowLogId"),
+    ("ec2", "describe_security_groups", {}, "SecurityGroups[?GroupName!='default'].GroupId"),
+    ("ec2", "describe_launch_templates", {}, "LaunchTemplates[].LaunchTemplateId"),
+    ("ec2", "describe_instances", {}, "Reservations[].Instances[?State.Name!='terminated'][].InstanceId"),
+    ("autoscaling", "describe_auto_scaling_groups", {}, "AutoScalingGroups[].AutoScalingGroupName"),
+    ("autoscaling", "describe_policies", {}, "ScalingPolicies[].PolicyName"),
+    ("autoscaling", "describe_scheduled_actions", {}, "ScheduledUpdateGroupActions[].ScheduledActionName"),
+    ("elbv2", "describe_load_balancers", {}, "LoadBalancers[].LoadBalancerArn"),
+    ("elbv2", "describe_target_groups", {}, "TargetGroups[].TargetGroupArn"),
+    ("acm", "list_certificates", {}, "CertificateSummaryList[].CertificateArn"),
+    ("iam", "list_roles", {}, "Roles[].RoleName"),
+    ("iam", "list_policies", OWN, "Policies[].Arn"),
+    ("iam", "list_instance_profiles", {}, "InstanceProfiles[].InstanceProfileName"),
+    ("kms", "list_aliases", {}, "Aliases[?!starts_with(AliasName, 'alias/aws/')].AliasName"),
+    ("s3", "list_buckets", {}, "Buckets[].Name"),
+    ("rds", "describe_db_instances", {}, "DBInstances[].DBInstanceIdentifier"),
+    ("rds", "describe_db_subnet_groups", {}, "DBSubnetGroups[].DBSubnetGroupName"),
+    ("rds", "describe_db_parameter_groups", {}, "DBParameterGroups[].DBParameterGroupName"),
+    ("secretsmanager", "list_secrets", {}, "SecretList[].Name"),
+    ("eks", "list_clusters", {}, "clusters"),
+    ("sqs", "list_queues", {}, "QueueUrls"),
+    ("logs", "describe_log_groups", {}, "logGroups[].logGroupName"),
+    ("events", "list_rules", {}, "Rules[].Name"),
+    ("cloudwatch", "describe_alarms", {}, "MetricAlarms[].AlarmName"),
+    ("ecr", "describe_repositories", {}, "repositories[].repositoryName"),
+    ("budgets", "describe_budgets", {"AccountId": "123456789012"}, "Budgets[].BudgetName"),
+)
 # what every AWS client of a test is to have; the keys are moto's own placeholders
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -52,6 +90,25 @@ class Aws:
             aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
         )
+
+    def inventory(self) -> dict[str, list[str]]:
+        """All that is in the account, by how it is listed, and what the stand-in keeps for moto; nothing there: {}.
+
+        Keys that wait for their deletion are not in it: AWS keeps them for days.
+        """
+        there: dict[str, list[str]] = {}
+        for service, operation, parameters, path in INVENTORY:
+            answer = getattr(self.client(service), operation)(**parameters)
+            if found := jmespath.search(path, answer):
+                there[f"{service}.{operation}"] = sorted(found)
+        if keys := self._keys_in_use():
+            there["kms.list_keys"] = keys
+        return there | {token: sorted(resources) for token, resources in self.store.all().items()}
+
+    def _keys_in_use(self) -> list[str]:
+        kms = self.client("kms")
+        keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
+        return sorted(key["KeyId"] for key in keys if (key["KeyState"], key["KeyManager"]) == ("Enabled", "CUSTOMER"))
 
     def reset(self) -> None:
         """Empties the account."""

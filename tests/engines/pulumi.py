@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from engines.build import ENGINES, locate
+
 from tests.engines.engine import missing, stop
 from tests.engines.moto import Aws
 
@@ -260,7 +260,7 @@ def program(folder: Path, source: str, name: str = "small") -> Path:
 
 
 def _pip() -> dict[str, str]:
-    """The language host asks `python -m pip` what is installed; an environment that uv made has none: Python's own serves."""
+    """The language host asks `python -m pip` what is installed. One that uv made has none: Python's own serves."""
     if importlib.util.find_spec("pip"):
         return {}
     wheels = importlib.resources.files("ensurepip") / "_bundled"

@@ -1,8 +1,8 @@
 """What the table of the stand-in is made of: a `Kind` a resource type, a `Call` an AWS operation.
 
-A template is how a call names its parameters: `"$vpcId"` is an input, an output or `id` (a path of JMESPath), `"={id}-x"`
-a format of them, a function is asked with the `Scope`, everything else stands for itself; what comes out as None is left
-out. With `auto`, all inputs that the operation's model knows are added by the rule of shapes.py.
+A template is how a call names its parameters: `"$vpcId"` is an input, an output or `id` (a path of JMESPath),
+`"={id}-x"` a format of them, a function is asked with the `Scope`, everything else stands for itself; what comes out as
+None is left out. With `auto`, all inputs that the operation's model knows are added by the rule of shapes.py.
 """
 
 from __future__ import annotations
@@ -182,8 +182,8 @@ class Scope:
             return self.inputs
         actual = {plain(name): value for name, value in found.items()}
         seen = dict(self.inputs)
-        for name, value in self.inputs.items():
-            there = actual.get(plain(self.kind.rename.get(name, name)))
+        for name in self.inputs.keys() - set(self.kind.by_hand.split()):
+            value, there = self.inputs[name], actual.get(plain(self.kind.rename.get(name, name)))
             if isinstance(value, SCALARS) and isinstance(there, SCALARS) and as_text(value) != as_text(there):
                 seen[name] = there
         return seen

@@ -9,6 +9,8 @@ VISIONFLEET_AWS_PLUGIN=real runs the same tests with it.
     python -m tests.engines.aws.plugin [ENGINE]     prints its port and serves until its parent ends
 """
 
+# ruff: noqa: ARG002, N802 - names and signatures are the protocol's
+
 from __future__ import annotations
 
 import json
@@ -71,19 +73,19 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self._store = Store(Path(os.environ[STATE]))
         self._resources = Resources(self._session, self._store)
 
-    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Handshake(self, request: Any, context: Any) -> Any:
         return provider_pb2.ProviderHandshakeResponse(supports_autonaming_configuration=True)
 
-    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version="7.51.1")
 
-    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def CheckConfig(self, request: Any, context: Any) -> Any:
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def DiffConfig(self, request: Any, context: Any) -> Any:
         return _difference(compare(None, unpack(request.old_inputs), unpack(request.news)))
 
-    def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Configure(self, request: Any, context: Any) -> Any:
         given = {name.removeprefix("aws:config:"): value for name, value in request.variables.items()}
         tags = json.loads(given.get("defaultTags") or "{}").get("tags") or {}
         self._default_tags = json.loads(tags) if isinstance(tags, str) else tags
@@ -92,7 +94,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             self._resources = Resources(self._session, self._store)
         return provider_pb2.ConfigureResponse(supportsPreview=True, supports_autonaming_configuration=True)
 
-    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Check(self, request: Any, context: Any) -> Any:
         kind = self._kind(request.urn)
         news = unpack(request.news)
         check_inputs(self._session, kind, news)
@@ -100,11 +102,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         inputs = complete(kind, request.urn, news, unpack(request.olds), self._default_tags, proposed)
         return provider_pb2.CheckResponse(inputs=pack(inputs))
 
-    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Diff(self, request: Any, context: Any) -> Any:
         kind = self._kind(request.urn)
         return _difference(compare(kind, unpack(request.old_inputs), unpack(request.news)))
 
-    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Create(self, request: Any, context: Any) -> Any:
         kind, inputs = self._kind(request.urn), _real(unpack(request.properties))
         if request.preview:
             return provider_pb2.CreateResponse(properties=pack(inputs))
@@ -112,7 +114,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         identifier, outputs = self._resources.create(kind, inputs)
         return provider_pb2.CreateResponse(id=identifier, properties=pack(outputs))
 
-    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Read(self, request: Any, context: Any) -> Any:
         kind, inputs = self._kind(request.urn), unpack(request.inputs)
         found = self._resources.read(kind, request.id, _real(inputs), unpack(request.properties))
         if found is None:
@@ -120,7 +122,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         kept = {name: value for name, value in inputs.items() if name == DEFAULTS}
         return provider_pb2.ReadResponse(id=request.id, inputs=pack({**found[0], **kept}), properties=pack(found[1]))
 
-    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Update(self, request: Any, context: Any) -> Any:
         kind, state = self._kind(request.urn), unpack(request.olds)
         inputs, old = _real(unpack(request.news)), _real(unpack(request.old_inputs))
         if request.preview:
@@ -129,13 +131,13 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         outputs = self._resources.update(kind, request.id, inputs, old, state)
         return provider_pb2.UpdateResponse(properties=pack(outputs))
 
-    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Delete(self, request: Any, context: Any) -> Any:
         kind = self._kind(request.urn)
         inputs = _real(unpack(request.old_inputs))
         self._resources.delete(kind, request.id, inputs, unpack(request.properties))
         return empty_pb2.Empty()
 
-    def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Invoke(self, request: Any, context: Any) -> Any:
         function = INVOKES.get(request.tok)
         if function is None:
             raise UnknownType(
@@ -144,7 +146,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         answer = function(self._session, unpack(request.args))
         return provider_pb2.InvokeResponse(**{"return": pack({**answer, "region": self._session.region})})
 
-    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Cancel(self, request: Any, context: Any) -> Any:
         return empty_pb2.Empty()
 
     def _kind(self, urn: str) -> Kind:
@@ -213,9 +215,11 @@ def _list(names: Iterable[str]) -> str:
 
 def main() -> None:
     """Serves on a free port of the loopback until the engine ends it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine decides when an interrupted run ends
     stopped = Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    # the engine ends its plugins by SIGINT, and waits five seconds before it takes stronger means; a Ctrl-C in the
+    # terminal does not reach them, since each has a process group of its own
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
     limits = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
     server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[Failures()], options=limits)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(Provider(), server)

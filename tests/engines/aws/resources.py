@@ -79,7 +79,7 @@ class Resources:
             for _ in scope.run(kind.delete):
                 pass
         except ClientError as error:
-            if not is_gone(error):
+            if not is_gone(error) or scope.find() is not None:
                 raise
 
     def _keep(self, scope: Scope) -> Properties:
@@ -99,7 +99,7 @@ class Resources:
         return outputs
 
     def _tag(self, scope: Scope) -> None:
-        calls = TAGGING.get(scope.kind.token) or TAGGING.get(scope.kind.service)
+        calls = TAGGING.get(scope.kind.token, TAGGING.get(scope.kind.service))
         if calls is None:
             return
         tag, untag = calls

@@ -1,7 +1,7 @@
 """From the inputs of a Pulumi resource to the parameters of an AWS call, by the call's own model.
 
-Pulumi writes `cidrBlock` where the API writes `CidrBlock`; botocore's model of the call says which members there are and
-of which type. So one rule maps nearly everything, and the table names only what the rule cannot guess.
+Pulumi writes `cidrBlock` where the API writes `CidrBlock`; botocore's model of the call says which members there are
+and of which type. So one rule maps nearly everything, and the table names only what the rule cannot guess.
 """
 
 from __future__ import annotations
@@ -51,20 +51,24 @@ def convert(value: Any, shape: Shape, path: str, rename: Mapping[str, str] | Non
         return [convert(item, shape.member, path, rename) for item in _items(value, shape)]
     if isinstance(shape, MapShape):
         return {key: convert(item, shape.value, f"{path}.{key}", rename) for key, item in value.items()}
-    if shape.type_name == "boolean":
-        return value if isinstance(value, bool) else str(value).lower() == "true"
-    if shape.type_name in NUMBERS:
-        return NUMBERS[shape.type_name](value)
-    if shape.type_name == "blob":
-        return value if isinstance(value, bytes) else str(value).encode()
-    return value if shape.type_name == "timestamp" else as_text(value)
+    return _scalar(value, shape.type_name)
 
 
 def as_text(value: Any) -> str:
-    """A value where the API takes text only; a list of names is one text with commas (an Auto Scaling group's subnets)."""
+    """A value where the API takes text only; a list is one text with commas (an Auto Scaling group's subnets)."""
     if isinstance(value, list):
         return ",".join(map(as_text, value))
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _scalar(value: Any, kind: str) -> Any:
+    if kind == "boolean":
+        return value if isinstance(value, bool) else str(value).lower() == "true"
+    if kind in NUMBERS:
+        return NUMBERS[kind](value)
+    if kind == "blob":
+        return value if isinstance(value, bytes) else str(value).encode()
+    return value if kind == "timestamp" else as_text(value)
 
 
 def _items(value: Any, shape: ListShape) -> list[Any]:

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from tests.engines.aws import table_cluster, table_compute, table_data, table_identity, table_network
+from tests.engines.aws import (
+    table_cluster,
+    table_compute,
+    table_events,
+    table_firewall,
+    table_identity,
+    table_names,
+    table_network,
+    table_storage,
+)
 from tests.engines.aws.kinds import Call
 
 KINDS = {
     kind.token: kind
-    for table in (table_network, table_compute, table_identity, table_data, table_cluster)
+    for table in (
+        table_network,
+        table_firewall,
+        table_names,
+        table_compute,
+        table_identity,
+        table_storage,
+        table_events,
+        table_cluster,
+    )
     for kind in table.KINDS
 }
 
@@ -27,12 +45,14 @@ UNSUPPORTED_CHANGES = {
     ("aws:budgets/budget:Budget", "tags"): "budgets.TagResource is not implemented",
     ("aws:cloudwatch/logGroup:LogGroup", "kmsKeyId"): "logs.AssociateKmsKey is not implemented",
     ("aws:eks/cluster:Cluster", "version"): "eks.UpdateClusterVersion is not implemented",
+    ("aws:eks/nodeGroup:NodeGroup", "tags"): "eks.TagResource knows clusters only",
     ("aws:eks/nodeGroup:NodeGroup", "version"): "eks.UpdateNodegroupVersion is not implemented",
+    ("aws:rds/subnetGroup:SubnetGroup", "subnetIds"): "rds.ModifyDBSubnetGroup loses the group",
 }
 """Inputs whose change reaches Pulumi's state and not moto."""
 
-# (tag, untag) of a service, or of one type where the service names its types apart; `tags` and `keys` are filled in
-TAGGING = {
+# (tag, untag) of a service, or of one type where the service names its types apart; the tags are added by their model
+TAGGING: dict[str, tuple[Call, Call | None] | None] = {
     "ec2": (Call("create_tags", {"Resources": ["$id"]}), Call("delete_tags", {"Resources": ["$id"]})),
     "elbv2": (Call("add_tags", {"ResourceArns": ["$arn"]}), Call("remove_tags", {"ResourceArns": ["$arn"]})),
     "acm": (
@@ -52,6 +72,7 @@ TAGGING = {
         Call("remove_tags_from_resource", {"ResourceName": "$arn"}),
     ),
     "eks": (Call("tag_resource", {"resourceArn": "$arn"}), Call("untag_resource", {"resourceArn": "$arn"})),
+    "aws:eks/nodeGroup:NodeGroup": None,  # it has its tags from its making
     "ecr": (Call("tag_resource", {"resourceArn": "$arn"}), Call("untag_resource", {"resourceArn": "$arn"})),
     "logs": (Call("tag_resource", {"resourceArn": "$arn"}), Call("untag_resource", {"resourceArn": "$arn"})),
     "sqs": (Call("tag_queue", {"QueueUrl": "$id"}), Call("untag_queue", {"QueueUrl": "$id"})),

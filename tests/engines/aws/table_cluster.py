@@ -71,7 +71,7 @@ KINDS = (
         "eks",
         id="={clusterName}:{nodeGroupName}",
         create=(
-            Call("create_nodegroup", auto=True),
+            Call("create_nodegroup", {"tags": "$tags"}, auto=True),
             Call("describe_nodegroup", NODE_GROUP, until="nodegroup.status=='ACTIVE'"),
         ),
         update=(
@@ -82,7 +82,8 @@ KINDS = (
         read=Call("describe_nodegroup", NODE_GROUP),
         found="nodegroup",
         delete=(Call("delete_nodegroup", NODE_GROUP),),
-        replace="clusterName nodeGroupName nodeGroupNamePrefix nodeRoleArn subnetIds instanceTypes amiType capacityType diskSize",
+        replace="clusterName nodeGroupName nodeGroupNamePrefix nodeRoleArn subnetIds instanceTypes amiType "
+        "capacityType diskSize",
         rename={"nodeRoleArn": "nodeRole", "subnetIds": "subnets"},
         by_hand="forceUpdateVersion",
         outputs={

@@ -65,7 +65,7 @@ def _heads(names: Mapping[str, str]) -> str:
 
 def _suffix(kind: str) -> Callable[[Any, Scope], str]:
     """The end of an ARN that CloudWatch and target tracking name the thing by."""
-    return lambda found, scope: scope.id.partition(kind)[2] if kind == "loadbalancer/" else scope.id.rpartition(":")[2]
+    return lambda _found, scope: scope.id.partition(kind)[2] if kind == "loadbalancer/" else scope.id.rpartition(":")[2]
 
 
 def _group_tags(scope: Scope) -> list[dict[str, Any]]:
