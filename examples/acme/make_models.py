@@ -2,7 +2,7 @@
 
 They are committed, so that the example is whole in a fresh clone; this is where they come from.
 
-python examples/acme/make_models.py
+    python examples/acme/make_models.py
 """
 
 import sys

@@ -1,8 +1,9 @@
 """The loader under arbitrary input: it returns a configuration or raises ConfigError, and nothing else."""
 
+import copy
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,21 @@ from visionfleet.config import ConfigError, DeploymentConfig, load
 from visionfleet.config.document import read
 from visionfleet.config.fields import fields_of
 from visionfleet.config.packages import check_package
-from visionfleet.config.section import Section
+from visionfleet.config.section import Location, Section
 from visionfleet.config.workflows import check_workflows
 
 # no deadline: the machine may be busy; deterministic: a failure in CI is the same one here
 quick = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
+EVERYTHING = read((Path(__file__).parent / "fixtures/everything.valid.yaml").read_text(encoding="utf-8")).data
+
+
+def sections(root: type[Section] = Section) -> list[type[Section]]:
+    return [section for each in root.__subclasses__() for section in (each, *sections(each))]
+
+
 # names and shapes of the file, so that what is drawn goes deep
-KEYS = st.sampled_from(
-    sorted({key for section in [DeploymentConfig, *Section.__subclasses__()] for key in fields_of(section)})
-)
+KEYS = st.sampled_from(sorted({key for section in sections() for key in fields_of(section)}))
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -118,6 +124,29 @@ def test_any_text(text: str) -> None:
 @quick
 @given(st.dictionaries(KEYS | st.text(max_size=8), VALUES, max_size=8))
 def test_any_data(data: dict[str, Any]) -> None:
+    outcome(yaml.safe_dump(data, allow_unicode=True).encode("utf-8", "surrogatepass"))
+
+
+def locations(data: Any, above: Location = ()) -> Iterator[Location]:
+    entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in entries:
+        yield (*above, key)
+        yield from locations(value, (*above, key))
+
+
+@quick
+@given(
+    st.sampled_from(list(locations(EVERYTHING))),
+    VALUES | st.sampled_from([[], {}, [[]], [{}], {"kind": "gpu"}, "production", "spot", 0, 10**30, "10.0.0.0/8"]),
+)
+def test_any_value_anywhere_in_a_right_file(location: Location, value: object) -> None:
+    """The rules across fields look at what nothing has checked yet, in full sections too."""
+    data = copy.deepcopy(EVERYTHING)
+    place: Any = data
+    for key in location[:-1]:
+        place = place[key]
+    place[location[-1]] = value
+
     outcome(yaml.safe_dump(data, allow_unicode=True).encode("utf-8", "surrogatepass"))
 
 

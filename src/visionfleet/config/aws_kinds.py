@@ -108,7 +108,7 @@ def _check_range(text: str) -> str:
     if not isinstance(network, IPv4Network):
         fix = "write an IPv4 range, as in '203.0.113.0/24'"
         raise refusal("bad-range", "is a range of IPv6, and the network here has no IPv6 addresses", fix)
-    rule = "has no '/' and the length of its prefix" if "/" not in text else "is an address in a range"
+    rule = "has no '/' and the length of its prefix" if "/" not in text else "does not start where its range does"
     raise refusal("bad-range", rule, f"write '{network}'")
 
 

@@ -13,7 +13,7 @@ from visionfleet.config.secrets import AwsSecretRef
 from visionfleet.config.section import Breach, RuledSection, Section, entries, peek, refusal
 
 DEFAULT_CIDR = "10.40.0.0/16"
-SMALLEST_PREFIX, LARGEST_PREFIX = 16, 23
+SHORTEST_PREFIX, LONGEST_PREFIX = 16, 23
 PRIVATE_RANGES = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10")))
 LEAST_SUBNETS = 2
 DOCKER_RANGE = IPv4Network("172.17.0.0/16")
@@ -74,8 +74,8 @@ def _check_vpc_range(cidr: str) -> str:
     if not any(network.subnet_of(private) for private in PRIVATE_RANGES):
         fix = "take one of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10, as in '10.40.0.0/16'"
         raise refusal("vpc-range", "is not in a private range", fix)
-    if not SMALLEST_PREFIX <= network.prefixlen <= LARGEST_PREFIX:
-        rule = f"is not from /{SMALLEST_PREFIX} to /{LARGEST_PREFIX}"
+    if not SHORTEST_PREFIX <= network.prefixlen <= LONGEST_PREFIX:
+        rule = f"is not from /{SHORTEST_PREFIX} to /{LONGEST_PREFIX}"
         fix = (
             "AWS takes no larger VPC than /16, and a /24 leaves a load balancer's subnets fewer addresses than it needs"
         )
@@ -162,7 +162,7 @@ class Mirror(RuledSection):
 class Budget(Section):
     """An alarm before the money is gone."""
 
-    monthly_usd: int = Field(strict=True, ge=1, le=10_000_000, description="US dollars that a month may cost.")
+    monthly_usd: int = Field(strict=True, ge=1, le=10_000_000, description="What a month may cost, in US dollars.")
     email: Email = Field(description="Address that the alarm goes to.")
 
 

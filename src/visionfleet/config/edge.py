@@ -9,7 +9,7 @@ from visionfleet.config.kinds import Host, Label
 from visionfleet.config.section import Breach, RuledSection, Section, entries, peek
 
 
-class Hardware(StrEnum):
+class DeviceClass(StrEnum):
     """The device classes of the edge."""
 
     JETSON_ORIN_NANO = "jetson-orin-nano"
@@ -30,7 +30,7 @@ class DeviceGroup(Section):
     """Devices of one kind, which are released to together."""
 
     name: Label = Field(description="Name of the group.")
-    hardware: Hardware = Field(description="What the devices are.")
+    hardware: DeviceClass = Field(description="What the devices are.")
     devices: tuple[Device, ...] = Field(default=(), description="The devices.")
 
 

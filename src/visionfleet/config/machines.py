@@ -61,7 +61,7 @@ GPU_FAMILIES: Mapping[str, GpuFamily] = {
     "p5e": GpuFamily(Gpu.H200, "NVIDIA-H200", {"48xlarge": 8}),
     "p5en": GpuFamily(Gpu.H200, "NVIDIA-H200", {"48xlarge": 8}),
 }
-# G and P are GPUs, the others accelerators that the server does not know
+# G and P are families with GPUs, the others have accelerators that the server's images do not use
 _ACCELERATED = re.compile(r"(g|gr|p|inf|trn|dl|vt|f)[0-9]")
 _ARM = re.compile(r"a1|[a-z]+[0-9]+[a-z]*g[a-z]*")  # the letter after the generation: Graviton
 _MAC = re.compile(r"mac[0-9]")
@@ -91,10 +91,10 @@ def _fault(instance_type: str) -> tuple[str, str] | None:
         fix = near_miss(instance_type, [f"{family}.{each}" for each in known.sizes])
         return None if size in known.sizes else (f"is not a size of family {family}", fix)
     if _ARM.fullmatch(family):
-        return "has an ARM processor, and the inference server's images are for x86-64", "take a family without the 'g'"
+        fix = "take a type with a processor of Intel or AMD, as in 'm6i.xlarge' or 'g6.xlarge'"
+        return "has an ARM processor, and the inference server's images are for x86-64", fix
     if _ACCELERATED.match(family):
-        fix = f"families with a GPU that is known here: {', '.join(GPU_FAMILIES)}"
-        return "has an accelerator that the inference server's images do not use", fix
+        return "has an accelerator that is not known here", f"known families: {', '.join(GPU_FAMILIES)}"
     if _MAC.match(family):
         return "is a Mac", "take a machine that runs Linux, as in 'g6.xlarge'"
     return None

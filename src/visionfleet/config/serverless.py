@@ -1,10 +1,11 @@
 """Section `serverless`: the Kubernetes cluster, and its nodes."""
 
+import re
 from collections.abc import Iterator
 
 from pydantic import Field
 
-from visionfleet.config.aws_kinds import AddonVersion, Cidr, GpuProduct, KubernetesVersion, Principal
+from visionfleet.config.aws_kinds import GPU_PRODUCT, AddonVersion, Cidr, GpuProduct, KubernetesVersion, Principal
 from visionfleet.config.cloud import Capacity
 from visionfleet.config.dedicated import overlap_breaches
 from visionfleet.config.kinds import Label
@@ -102,7 +103,7 @@ def _one_product(data: object) -> Iterator[Breach]:
         if (machine.product, machine.gpus) != (first.product, first.gpus):
             rule = f"has {machine.gpus} x {machine.product}, and the pool's first type {first.gpus} x {first.product}"
             yield Breach(("instance_types", index), instance_type, "mixed-gpus", rule, "make a pool for each kind")
-    if not machines or not isinstance(product, str):
+    if not machines or not isinstance(product, str) or not re.fullmatch(GPU_PRODUCT.pattern, product):
         return
     _, instance_type, first = machines[0]
     known = str(first.product)

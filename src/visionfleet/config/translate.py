@@ -96,9 +96,10 @@ def _unknown_key(error: _Error) -> Finding:
     *parents, key = error.location
     section = section_at(error.root, tuple(parents))
     rule = f"is not a key of {_where(error.root, tuple(parents))}"
-    fix = near_miss(str(key), fields_of(section))
-    if not fix.startswith("did"):
-        fix = _elsewhere(error.root, tuple(parents), str(key)) or fix
+    fix = _other_kind(error.root, tuple(parents), str(key)) or near_miss(str(key), fields_of(section))
+    elsewhere = [] if fix.startswith(("did", "it")) else sections_with(error.root, str(key))
+    if elsewhere:
+        fix = f"it belongs in {' or '.join(elsewhere)}"
     return Finding(error.location, "unknown-key", rule, fix, of_key=True)
 
 
@@ -111,13 +112,10 @@ def _where(root: type[Section], location: Location) -> str:
     return f"section '{last}'" if location else last
 
 
-def _elsewhere(root: type[Section], location: Location, key: str) -> str:
-    """Where a key belongs that is not one here; empty where it is none anywhere."""
+def _other_kind(root: type[Section], location: Location, key: str) -> str:
+    """The kind of section that has the key, where a kind tells sections apart; else empty."""
     kinds = [kind_of(other) for other in sections_at(root, without_kinds(root, location)) if key in fields_of(other)]
-    if kinds:
-        return f"it belongs to kind: {' or '.join(kinds)}"
-    paths = sections_with(root, key)
-    return f"it belongs in {' or '.join(paths)}" if paths else ""
+    return f"it belongs to kind: {' or '.join(kinds)}" if kinds else ""
 
 
 def _unknown_value(error: _Error) -> Finding:
@@ -141,7 +139,8 @@ def _wrong_kind(needed: str) -> "Callable[[_Error], Finding]":
 
 def _kind_fix(error: _Error, needed: str) -> str:
     if needed == "a mapping":
-        return f"write its keys below it ({', '.join(fields_of(section_at(error.root, error.location)))}), or remove it"
+        keys = dict.fromkeys(key for section in sections_at(error.root, error.location) for key in fields_of(section))
+        return f"write its keys below it ({', '.join(keys)}), or remove it"
     if error.input is None:
         return f"give it a value or remove it: {error.description}"
     if needed == "text" and isinstance(error.input, float):
