@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from tests.worker.support import JPEG, FakeHub, FakeServer, error, image_value, run
+from visionfleet.protocol import ResultItem
 from visionfleet.worker import request, task
 from visionfleet.worker.errors import LeaseLost
 from visionfleet.worker.request import Slots
@@ -275,6 +276,13 @@ def test_many_files_and_large_records_are_sent_in_parts(server: FakeServer, monk
     assert len(hub.files) == 8
     assert hub.calls.count("uploads") == 3
     assert hub.calls.count("results") == 4
+
+
+def test_a_body_is_measured_in_bytes_and_not_in_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request, "MAX_REQUEST_BYTES", 1024 + 2000)
+    record = {"text": "\N{CJK UNIFIED IDEOGRAPH-65E5}" * 500}
+    items = [ResultItem(image_id=number, record=record) for number in range(3)]
+    assert [len(body) for body in request._bodies(items)] == [1, 1, 1]
 
 
 def test_the_message_of_an_error_without_one_is_its_docstring() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from visionfleet.protocol import STALE_LEASE, TASK_CANCELLED
+
 
 class HubError(Exception):
     """The hub cannot do what was asked.
@@ -28,9 +30,9 @@ def not_found(kind: str, name: str) -> HubError:
 
 def stale_lease(task_id: str) -> HubError:
     """409: the lease ran out, or another worker holds the task now. Whoever gets this drops the task."""
-    return HubError(409, "stale_lease", f"task '{task_id}' is no longer leased with this token; drop it", task=task_id)
+    return HubError(409, STALE_LEASE, f"task '{task_id}' is no longer leased with this token; drop it", task=task_id)
 
 
 def task_cancelled(task_id: str) -> HubError:
     """410: the task's job was aborted or ran past its deadline."""
-    return HubError(410, "task_cancelled", f"task '{task_id}' was cancelled; drop it", task=task_id)
+    return HubError(410, TASK_CANCELLED, f"task '{task_id}' was cancelled; drop it", task=task_id)

@@ -118,7 +118,7 @@ def _bodies(items: Sequence[ResultItem]) -> Iterator[list[ResultItem]]:
     body: list[ResultItem] = []
     size = 0
     for item in items:
-        item_size = len(item.model_dump_json())
+        item_size = len(item.model_dump_json().encode())
         if body and (len(body) == MAX_ITEMS or size + item_size > MAX_REQUEST_BYTES - 1024):
             yield body
             body, size = [], 0

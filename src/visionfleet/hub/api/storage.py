@@ -13,7 +13,8 @@ from fastapi.responses import Response, StreamingResponse
 from visionfleet.hub.api.access import HubDep
 from visionfleet.hub.context import Hub
 from visionfleet.hub.registry import PACKAGES_PREFIX
-from visionfleet.hub.staging.batches import MAX_SHARD_BYTES, expect_shard, is_shard, shard_uploaded
+from visionfleet.hub.staging.batches import expect_shard, is_shard, shard_uploaded
+from visionfleet.hub.staging.ingest import MAX_SHARD_BYTES
 from visionfleet.protocol import MAX_FILE_BYTES
 
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")

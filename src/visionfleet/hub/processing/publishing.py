@@ -6,6 +6,8 @@ Each commit wrote one object, a chunk. They are merged when the task ends, well 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -25,11 +27,12 @@ log = structlog.get_logger()
 
 def write_outputs(hub: Hub, session: Session, task: Task) -> list[Output]:
     """Write the records and the failures that a task has committed as an object each, where there are any."""
-    query = select(TaskImage, File.name).join(File, TaskImage.file_row == File.row).order_by(File.row)
-    failed = query.where(TaskImage.task_id == task.id, TaskImage.state == ImageState.FAILED)
-    failures = [failure_of(image, name) for image, name in session.execute(failed)]
-    contents = {RESULTS_PART: merge_chunks(hub.storage, session, task.id), FAILURES_PART: to_jsonl(failures)}
-    return [_write(hub, output_row_of(session, task), task, part, data) for part, data in contents.items() if data]
+    contents: dict[str, bytes | Iterator[bytes]] = {}
+    if committed := _committed(session, task.id):
+        contents[RESULTS_PART] = merge_chunks(hub.storage, committed)
+    if failures := _failures(session, task.id):
+        contents[FAILURES_PART] = to_jsonl(failures)
+    return [_write(hub, output_row_of(session, task), task, part, data) for part, data in contents.items()]
 
 
 def publish(hub: Hub, session: Session, task: Task) -> None:
@@ -55,26 +58,35 @@ def output_row_of(session: Session, task: Task) -> int:
     return row
 
 
-def merge_chunks(storage: Storage, session: Session, task_id: str) -> bytes:
-    """The records of a task as JSONL, in the order of its images.
+def merge_chunks(storage: Storage, images: Sequence[tuple[str, str]]) -> Iterator[bytes]:
+    """Yield the records of `images`, each a name and the chunk that its row names, as lines of JSON in their order.
 
-    A chunk may hold records of images that were committed by another one (a commit that was sent twice): each image is
-    taken from the chunk that its row names.
+    A chunk may hold records of images that were committed by another one (a commit that was sent twice). It is in
+    memory from its first image to its last: no more of them than there were requests in flight.
     """
-    query = select(File.name, TaskImage.chunk).join(TaskImage, TaskImage.file_row == File.row)
-    committed = query.where(TaskImage.task_id == task_id, TaskImage.chunk.is_not(None)).order_by(File.row)
-    names: dict[str, list[str]] = {}
-    order: list[str] = []
-    for name, chunk in session.execute(committed):
-        order.append(name)
-        names.setdefault(chunk or "", []).append(name)
-    lines: dict[str, bytes] = {}
-    for chunk, wanted in names.items():
-        by_name = {json.loads(line)["image"]: line for line in storage.read(chunk).splitlines()}
-        lines.update((name, by_name[name]) for name in wanted)
-    return b"".join(lines[name] + b"\n" for name in order)
+    left = Counter(chunk for _, chunk in images)
+    held: dict[str, dict[str, bytes]] = {}
+    for name, chunk in images:
+        if chunk not in held:
+            held[chunk] = {json.loads(line)["image"]: line for line in storage.read(chunk).splitlines()}
+        yield held[chunk][name] + b"\n"
+        left[chunk] -= 1
+        if left[chunk] == 0:
+            del held[chunk]
 
 
-def _write(hub: Hub, output_row: int, task: Task, part: str, data: bytes) -> Output:
+def _committed(session: Session, task_id: str) -> list[tuple[str, str]]:
+    query = select(File.name, TaskImage.chunk).join(TaskImage, TaskImage.file_row == File.row).order_by(File.row)
+    committed = query.where(TaskImage.task_id == task_id, TaskImage.chunk.is_not(None))
+    return [(name, str(chunk)) for name, chunk in session.execute(committed)]
+
+
+def _failures(session: Session, task_id: str) -> list[dict[str, Any]]:
+    query = select(TaskImage, File.name).join(File, TaskImage.file_row == File.row).order_by(File.row)
+    failed = query.where(TaskImage.task_id == task_id, TaskImage.state == ImageState.FAILED)
+    return [failure_of(image, name) for image, name in session.execute(failed)]
+
+
+def _write(hub: Hub, output_row: int, task: Task, part: str, data: bytes | Iterator[bytes]) -> Output:
     key = f"batches/{output_row}/{part}/{task.id}-{task.token}.jsonl"
     return Output(part, f"{task.id}.jsonl", key, hub.storage.put(key, data), ContentType.METADATA)

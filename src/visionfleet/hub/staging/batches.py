@@ -25,7 +25,6 @@ SECONDS_A_DAY = 86_400
 URL_SECONDS = 3600
 LEASE_URL_SECONDS = 24 * 3600  # a task may take long over its last image
 REGISTERED = "registered"
-MAX_SHARD_BYTES = 6 * 1024**3  # 256 images of 20 MiB, and the archive's own blocks
 _SHARD_KEY = re.compile(r"batches/[0-9]+/shards/([0-9a-f]{32})\.tar")
 
 

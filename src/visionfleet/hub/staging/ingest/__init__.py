@@ -2,6 +2,7 @@
 
 from visionfleet.hub.staging.ingest.images import MAX_IMAGE_BYTES, BadImage, ImageInfo, check_image
 from visionfleet.hub.staging.ingest.shards import (
+    MAX_SHARD_BYTES,
     NOTIFICATION_NAME,
     Entry,
     Notification,
@@ -13,6 +14,7 @@ from visionfleet.hub.staging.ingest.tar import BadShard
 
 __all__ = [
     "MAX_IMAGE_BYTES",
+    "MAX_SHARD_BYTES",
     "NOTIFICATION_NAME",
     "BadImage",
     "BadShard",

@@ -18,6 +18,8 @@ from visionfleet.hub.staging.ingest.tar import BadShard, Blocks, Member, members
 
 NOTIFICATION_NAME = "notification_config.json"
 MAX_NOTIFICATION_BYTES = 64 * 1024
+MAX_SHARD_BYTES = 6 * 1024**3
+"""256 images of 20 MiB, and the archive's own blocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class ShardLimits:
 
     entries: int = 1000
     entry_bytes: int = MAX_IMAGE_BYTES
-    total_bytes: int = 6 * 1024**3
+    total_bytes: int = MAX_SHARD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
