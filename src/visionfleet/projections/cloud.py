@@ -131,7 +131,7 @@ def _schedule(schedule: Schedule) -> SchedulePlan:
 
 def _cron(clock: str, days: list[int]) -> str:
     hour, minute = map(int, clock.split(":"))
-    return f"{minute} {hour} * * {','.join(str(day % 7) for day in sorted(days))}"  # Sunday is 0
+    return f"{minute} {hour} * * {','.join(map(str, sorted(day % 7 for day in days)))}"  # Sunday is 0
 
 
 def _cluster(name: str, cluster: Cluster) -> ClusterPlan:
