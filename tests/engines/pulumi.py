@@ -48,7 +48,7 @@ REAL_PLUGIN_SETTINGS = {
     "aws:s3UsePathStyle": "true",
 }
 TIMEOUT_SECONDS = 600
-INTERRUPT_DELAY_SECONDS = 0.3  # a creation takes this much longer, so that there is a middle to interrupt
+INTERRUPT_DELAY_SECONDS = 1.0  # a creation takes this much longer, so that there is a middle to interrupt
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +137,10 @@ class Stack:
         return self._run("destroy", "--yes", "--skip-preview", *options, fails=fails)
 
     def interrupted_up(self, after: int) -> Run:
-        """`pulumi up` that gets a SIGINT once `after` resources are created, as by Ctrl-C."""
+        """`pulumi up`, two resources at a time, that gets a SIGINT once `after` of AWS's are there, as by Ctrl-C."""
         log = self._log("up")
         environment = {**self.environment, "VISIONFLEET_STANDIN_DELAY": str(INTERRUPT_DELAY_SECONDS)}
-        command = self._operation("up", "--yes", "--skip-preview", "--event-log", str(log))
+        command = self._operation("up", "--yes", "--skip-preview", "--parallel", "2", "--event-log", str(log))
         output = log.with_suffix(".txt")
         with output.open("w") as text:
             process = subprocess.Popen(
@@ -305,11 +305,8 @@ def _parsed(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
 def _wait_for_creations(process: subprocess.Popen[bytes], log: Path, count: int) -> None:
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
-        created = [
-            event
-            for event in _events(log)
-            if event.get("resOutputsEvent", {}).get("metadata", {}).get("op") == "create"
-        ]
+        done = [event["resOutputsEvent"]["metadata"] for event in _events(log) if "resOutputsEvent" in event]
+        created = [step for step in done if step["op"] == "create" and step["type"].startswith("aws:")]
         if len(created) >= count:
             return
         time.sleep(0.05)

@@ -109,7 +109,7 @@ def test_destroy_leaves_nothing(aws: Aws, stack: Stack) -> None:
 
 
 def test_an_interrupted_up_goes_on_where_it_stopped(aws: Aws, stack: Stack) -> None:
-    assert stack.interrupted_up(after=3).code != 0
+    assert stack.interrupted_up(after=1).code != 0
     created = stack.resources("aws:")
     assert 0 < len(created) < 5, "some, not all of the resources"
     resumed = stack.up()

@@ -8,6 +8,8 @@ from typing import Any
 
 from tests.engines.aws.kinds import Cloud
 
+PUBLIC_PARAMETERS = "/aws/service/"
+
 Answer = dict[str, Any]
 
 
@@ -63,8 +65,16 @@ def ami(cloud: Cloud, inputs: Answer) -> Answer:
 
 
 def parameter(cloud: Cloud, inputs: Answer) -> Answer:
-    """A parameter of Systems Manager."""
-    found = cloud.client("ssm").get_parameter(Name=inputs["name"], WithDecryption=True)["Parameter"]
+    """A parameter of Systems Manager. For a public one of AWS that moto lacks, one of moto's images stands."""
+    ssm, name = cloud.client("ssm"), inputs["name"]
+    try:
+        found = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
+    except ssm.exceptions.ParameterNotFound:
+        if not name.startswith(PUBLIC_PARAMETERS):
+            raise
+        image = ami(cloud, {"owners": ["amazon"], "mostRecent": True})["id"]
+        arn = f"arn:aws:ssm:{cloud.region}::parameter{name}"
+        found = {"Name": name, "Value": image, "Type": "String", "Version": 1, "ARN": arn}
     return {
         "id": found["Name"],
         "name": found["Name"],

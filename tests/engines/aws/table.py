@@ -35,8 +35,9 @@ UNSUPPORTED_BY_MOTO = {
     "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": "eks.AssociateAccessPolicy is not implemented",
     "aws:eks/addon:Addon": "eks.CreateAddon is not implemented",
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": "eks.CreatePodIdentityAssociation is not implemented",
+    "aws:ssm/getParameter:getParameter": "ssm has few of AWS's public parameters: one of moto's images stands for them",
 }
-"""The types of which the stand-in keeps the state itself, in a file, since moto has no such operation."""
+"""The types of which the stand-in keeps the state itself, in a file, and what it answers itself."""
 
 UNSUPPORTED_CHANGES = {
     ("aws:autoscaling/group:Group", "instanceRefresh"): "autoscaling.StartInstanceRefresh is not implemented",

@@ -14,14 +14,23 @@ def _logging(scope: Scope) -> dict[str, Any] | None:
     return {"clusterLogging": [{"types": types, "enabled": True}]} if types else None
 
 
-def _vpc_config(found: Any, scope: Scope) -> dict[str, Any]:
+def _open_group(scope: Scope) -> None:
+    """EKS makes a security group for each cluster. moto does not: it is made here, under EKS's name for it."""
+    ec2, subnets = scope.cloud.client("ec2"), one(scope.inputs["vpcConfig"])["subnetIds"]
+    vpc = ec2.describe_subnets(SubnetIds=subnets[:1])["Subnets"][0]["VpcId"]
+    ec2.create_security_group(GroupName=f"eks-cluster-sg-{scope.id}", Description="EKS created", VpcId=vpc)
+
+
+def _close_group(scope: Scope) -> None:
+    scope.cloud.client("ec2").delete_security_group(GroupId=scope.state["vpcConfig"]["clusterSecurityGroupId"])
+
+
+def _vpc_config(_found: Any, scope: Scope) -> dict[str, Any]:
     """What the program gave, and what EKS adds to it."""
-    actual = found["resourcesVpcConfig"]
-    return {
-        **one(scope.inputs["vpcConfig"]),
-        "clusterSecurityGroupId": actual.get("clusterSecurityGroupId"),
-        "vpcId": actual.get("vpcId"),
-    }
+    named = [{"Name": "group-name", "Values": [f"eks-cluster-sg-{scope.id}"]}]
+    group = scope.cloud.client("ec2").describe_security_groups(Filters=named)["SecurityGroups"][0]
+    given = one(scope.inputs["vpcConfig"])
+    return {**given, "clusterSecurityGroupId": group["GroupId"], "vpcId": group["VpcId"]}
 
 
 def _labels(scope: Scope) -> dict[str, Any]:
@@ -41,6 +50,7 @@ KINDS = (
         id="={name}",
         create=(
             Call("create_cluster", {"logging": _logging}, auto=True),
+            _open_group,
             Call("describe_cluster", {"name": "$name"}, until="cluster.status=='ACTIVE'"),
         ),
         update=(
@@ -49,7 +59,7 @@ KINDS = (
         ),
         read=Call("describe_cluster", {"name": "$id"}),
         found="cluster",
-        delete=(Call("delete_cluster", {"name": "$id"}),),
+        delete=(Call("delete_cluster", {"name": "$id"}), _close_group),
         replace="name roleArn encryptionConfig kubernetesNetworkConfig bootstrapSelfManagedAddons",
         rename={"vpcConfig": "resourcesVpcConfig"},
         by_hand="enabledClusterLogTypes defaultAddonsToRemoves forceUpdateVersion",

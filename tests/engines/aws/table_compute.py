@@ -81,6 +81,14 @@ def _group_tags(scope: Scope) -> list[dict[str, Any]]:
     ]
 
 
+def _add_hooks(scope: Scope) -> None:
+    """The lifecycle hooks that a group has before its first instance starts; later changes of them are ignored."""
+    for hook in (scope.inputs.get("initialLifecycleHooks") or []) if scope.old is None else []:
+        fields = {f"{name[0].upper()}{name[1:]}": value for name, value in hook.items() if name != "name"}
+        group = {"AutoScalingGroupName": scope.id, "LifecycleHookName": hook["name"]}
+        scope.call("put_lifecycle_hook", **group, **fields)
+
+
 def _new_default(scope: Scope) -> None:
     """The version that was just made becomes the default one, where the program asks for that."""
     if scope.inputs.get("updateDefaultVersion") and scope.response:
@@ -171,6 +179,7 @@ KINDS = (
         id="={name}",
         create=(Call("create_auto_scaling_group", {"AutoScalingGroupName": "$name", "Tags": _group_tags}, auto=True),),
         settings=(
+            _add_hooks,
             Call(
                 "enable_metrics_collection",
                 {"AutoScalingGroupName": "$name", "Metrics": "$enabledMetrics", "Granularity": "1Minute"},
@@ -205,7 +214,8 @@ KINDS = (
         delete=(Call("delete_auto_scaling_group", {"AutoScalingGroupName": "$id", "ForceDelete": True}),),
         replace="name namePrefix",
         rename={"name": "AutoScalingGroupName", "protectFromScaleIn": "NewInstancesProtectedFromScaleIn"},
-        by_hand="tags forceDelete waitForCapacityTimeout minElbCapacity waitForElbCapacity forceDeleteWarmPool "
+        by_hand="tags initialLifecycleHooks "
+        "forceDelete waitForCapacityTimeout minElbCapacity waitForElbCapacity forceDeleteWarmPool "
         "ignoreFailedScalingActivities instanceRefresh metricsGranularity",
         outputs={"arn": "AutoScalingGroupARN", "desiredCapacity": "DesiredCapacity"},
         named="name",
