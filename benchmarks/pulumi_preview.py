@@ -5,8 +5,8 @@ a file with 10. Both are previews of a stack that is still empty, by the real en
 fleet. The provider plugin is the tests' stand-in, whose part is the same in both.
 
 And little that the program imports is to be felt beside `import pulumi, pulumi_aws`, which every program pays. All its
-components count, wherever the import stands. What a run imports besides, to read the file and to make the resources, is
-printed for whoever wants the whole; most of it is pulumi_aws.
+components count, wherever the import stands. What a run imports besides, to read the file, is printed too; the bulk of
+a run, pulumi_aws' services as they are first used, is the same for every program that uses them.
 
 All take turns, and medians are compared: of processor seconds, of all processes of a run together. A run waits for
 nothing else, and other work on the machine stretches the clock's seconds many times further than the difference that
