@@ -33,6 +33,7 @@ class Local:
         document = {
             "name": "acme-vision",
             "workspace": "acme",
+            "batch": {"workers": {"cpu": {"max": 1}, "gpu": {"max": 1}}},
             **{section: {"port": port} for section, port in self.ports.items()},
         }
         (folder / "visionfleet.yaml").write_text(json.dumps(document))
@@ -119,11 +120,12 @@ def test_from_up_to_down(local: Local) -> None:
     assert [process["pid"] for process in local.state["processes"]] == pids
 
     wait_until(lambda: "worker_started" in local("logs", "worker-1").stdout, "the worker says that it has started")
+    wait_until(lambda: "machine_type=gpu" in local("logs", "worker-2").stdout, "the file's GPU worker starts, too")
     assert local("logs", "nobody").returncode == 2
     no_key_in_sight(local)
     wait_until(lambda: "/worker/v1/lease" in local.metrics(), "the worker asks for tasks, past the user's proxy")
 
-    assert local.active_keys() == 2
+    assert local.active_keys() == 3
     down = local("down")
     assert down.returncode == 0, down.stderr
     assert local.left() == []
@@ -140,7 +142,7 @@ def no_key_in_sight(local: Local) -> None:
         assert "vf_" not in " ".join(process.cmdline())
         environment = process.environ()
         keys |= {environment[name] for name in ("ROBOFLOW_API_KEY", "VISIONFLEET_WORKER_KEY") if name in environment}
-    assert len(keys) == 2
+    assert len(keys) == 3
     text = "".join(path.read_text() for path in [local.docker_log, *(local.folder / "state").glob("**/*.[jl]*")])
     assert not [key for key in keys if key in text]
 
@@ -153,13 +155,13 @@ def test_a_child_that_died_is_reported_and_up_starts_anew(local: Local) -> None:
 
     status = local("status")
     assert status.returncode == 1
-    assert "worker-1 has ended; the last lines of its log" in status.stderr
+    assert "worker-2 has ended; the last lines of its log" in status.stderr
 
     up = local("up")
     assert up.returncode == 0, up.stderr
     assert "did not end well: cleaning up" in up.stderr
     assert local("status").returncode == 0
-    assert local.active_keys() == 2
+    assert local.active_keys() == 3
 
 
 @pytest.mark.parametrize("section", ["hub", "inference"])

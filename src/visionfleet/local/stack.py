@@ -99,11 +99,16 @@ class Stack:
         self._wait(inference, f"{inference_url}/readiness", INFERENCE_READY_SECONDS)
 
         command = [*_VISIONFLEET, "worker", "run", "--file", str(self._file)]
-        command += ["--hub", hub_url, "--inference", inference_url, "--name"]
-        for number in range(1, config.batch.workers.cpu.max + 1):
+        command += ["--hub", hub_url, "--inference", inference_url]
+        for number, machine_type in enumerate(_machine_types(config), 1):
             environment = without_proxy(os.environ, hub_url, inference_url)
             environment["VISIONFLEET_WORKER_KEY"] = self._key(state, "worker")
-            self._launch(state, f"worker-{number}", [*command, f"{config.name}-{number}"], environment)
+            self._launch(
+                state,
+                f"worker-{number}",
+                [*command, "--machine-type", machine_type, "--name", f"{config.name}-{number}"],
+                environment,
+            )
         time.sleep(WORKER_SETTLE_SECONDS)
         _check_running(state)
 
@@ -162,3 +167,9 @@ def _check_running(state: State) -> None:
 
 def _busy() -> NoReturn:
     raise LocalError("another 'visionfleet local' command is at work on this file\n  wait until it has ended")
+
+
+def _machine_types(config: DeploymentConfig) -> list[str]:
+    """The machine type of each worker that the file asks for."""
+    pools = config.batch.workers
+    return ["cpu"] * pools.cpu.max + ["gpu"] * (pools.gpu.max if pools.gpu else 0)
