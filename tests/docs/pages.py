@@ -5,6 +5,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 GUIDES = sorted((DOCS / "guides").glob("*.md"))
+CLOUD_GUIDE = DOCS / "guides/cloud.md"
 RUNBOOK = DOCS / "runbook"
 ADR = DOCS / "adr"
 PAGES = sorted({ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")} - {DOCS / "reference/config.md"})
