@@ -1,4 +1,4 @@
-"""Stacks as `pulumi` tells them. A script stands in for it here, tests/infra/test_engine_outputs.py has the real one."""
+"""Stacks as `pulumi` tells them. A script stands in for it; tests/infra/test_engine_outputs.py has the real one."""
 
 from __future__ import annotations
 

@@ -159,6 +159,10 @@ def test_the_tier_gives_the_replicas(tier: str, least: int, tmp_path: Path) -> N
             ("scaling.kind", "scaling-of-gpu"),
         ),
         ({"scaling": "{kind: requests, target: 70}"}, ("scaling", "nothing-to-scale")),
+        (
+            {"tier": "production", "replicas": "{max: 2}", "scaling": "{kind: gpu, target: 70}"},
+            ("scaling", "nothing-to-scale"),
+        ),
         ({"replicas": "{min: 3, max: 2}"}, ("replicas.min", "min-over-max")),
     ],
     ids=str,

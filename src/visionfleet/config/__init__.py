@@ -4,6 +4,15 @@ from visionfleet.config.deployment import DeploymentConfig
 from visionfleet.config.errors import ConfigError, Problem
 from visionfleet.config.load import load
 from visionfleet.config.models import Model
-from visionfleet.config.secrets import SecretRef, SecretUnavailable
+from visionfleet.config.secrets import AwsSecretRef, SecretRef, SecretUnavailable
 
-__all__ = ["ConfigError", "DeploymentConfig", "Model", "Problem", "SecretRef", "SecretUnavailable", "load"]
+__all__ = [
+    "AwsSecretRef",
+    "ConfigError",
+    "DeploymentConfig",
+    "Model",
+    "Problem",
+    "SecretRef",
+    "SecretUnavailable",
+    "load",
+]

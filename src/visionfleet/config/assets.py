@@ -5,7 +5,6 @@ They are checked for every entry that is right in itself, whatever is wrong else
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
 from pydantic import ValidationError
 
@@ -14,7 +13,7 @@ from visionfleet.config.files import folder_fault
 from visionfleet.config.kinds import absolute_path, is_path
 from visionfleet.config.models import Model
 from visionfleet.config.packages import check_package
-from visionfleet.config.section import peek
+from visionfleet.config.section import entries, peek
 from visionfleet.config.translate import Finding
 from visionfleet.config.workflows import check_workflows
 
@@ -45,21 +44,16 @@ def workflow_problems(data: object, folder: Path) -> Iterator[Problem | Finding]
 
 def models_of(data: object, folder: Path) -> Iterator[tuple[int, Model]]:
     """The entries of `models` that are right in themselves, in data that is not right as a whole."""
-    for index, entry in enumerate(_entries(data)):
+    for index, entry in enumerate(entries(peek(data, "models"))):
         try:
             yield index, Model.model_validate(entry, context={"folder": folder})
         except ValidationError:
             continue
 
 
-def _entries(data: object) -> list[object]:
-    entries = peek(data, "models")
-    return cast("list[object]", entries) if isinstance(entries, list) else []
-
-
 def _model_ids(data: object) -> dict[str, None]:
     """Every id that is written, right or not, in order: a workflow that names it is not what is wrong."""
-    ids = (peek(entry, "id") for entry in _entries(data))
+    ids = (peek(entry, "id") for entry in entries(peek(data, "models")))
     return dict.fromkeys(model_id for model_id in ids if isinstance(model_id, str))
 
 

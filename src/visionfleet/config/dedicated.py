@@ -203,7 +203,8 @@ def _scaling(data: object) -> Iterator[Breach]:
     if kind not in (Scaling.GPU, Scaling.REQUESTS):
         return
     high, low = peek(data, "replicas", "max"), peek(data, "replicas", "min")
-    if high is None or (isinstance(high, int) and high == low):
+    least = low or (LEAST_PRODUCTION_REPLICAS if peek(data, "tier") == Tier.PRODUCTION else 1)
+    if high is None or high == least:
         rule = "leaves scaling nothing to do: replicas.max is not over replicas.min"
         yield Breach(("scaling",), None, "nothing-to-scale", rule, "raise replicas.max, or write kind: manual")
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import cast
 
 from pydantic import Field, field_validator
 
@@ -18,7 +17,7 @@ from visionfleet.config.hub import Hub
 from visionfleet.config.inference import Inference
 from visionfleet.config.kinds import Domain, FolderPath, Label, Slug
 from visionfleet.config.models import Model
-from visionfleet.config.section import Breach, RuledSection, defaults, peek, refusal
+from visionfleet.config.section import Breach, RuledSection, defaults, entries, peek, refusal
 from visionfleet.config.serverless import Serverless
 
 # the server reads workflows of this workspace from its own disk and never asks the hub (inference.core.roboflow_api)
@@ -41,11 +40,8 @@ def _ports_apart(data: object) -> Iterator[Breach]:
 
 
 def _models_unique(data: object) -> Iterator[Breach]:
-    models = peek(data, "models")
-    if not isinstance(models, list):
-        return
     first: dict[str, int] = {}
-    for index, model in enumerate(cast("list[object]", models)):
+    for index, model in enumerate(entries(peek(data, "models"))):
         model_id = peek(model, "id")
         if isinstance(model_id, str) and first.setdefault(model_id, index) != index:
             rule = f"is also models[{first[model_id]}].id"
