@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.codes import HUB, VALIDATE, WORKER, Area, codes, messages, reasons
-from tests.docs.pages import RUNBOOK
+from tests.docs.codes import HUB, SOURCE, VALIDATE, WORKER, Area, codes, messages, reasons, reports
+from tests.docs.pages import ROOT, RUNBOOK
 
 TABLE = re.compile(r"^\| (code|it says) \|.*\n\|-.*\n((?:\|.*\n)+)", re.MULTILINE)
 
@@ -30,6 +30,19 @@ def test_every_code_has_an_entry_and_every_entry_a_code(page: str, area: Area) -
 def test_every_message_of_the_local_stack_has_an_entry_and_every_entry_a_message() -> None:
     made = messages("local", "LocalError") | reasons("local", "why_not")
     assert entries(RUNBOOK / "local.md", "it says") == made
+
+
+def test_every_message_of_the_cloud_has_an_entry() -> None:
+    """The page also has what Pulumi, AWS and machines say, which is in no source here."""
+    program = reports((ROOT / "infra").rglob("*.py"), {"RunError", "UserDataError"})
+    commands = reports(
+        [SOURCE / "stacks.py", SOURCE / "projections/outputs.py", SOURCE / "projections/prices/__init__.py"],
+        {"StackUnavailable", "OutputsDiffer", "PriceMissing"},
+    )
+    assert len(program) > 5
+    assert len(commands) > 5
+    begin = {text.partition("`")[0].strip() for text in program | commands}  # a cell of code ends at a backtick
+    assert begin <= entries(RUNBOOK / "cloud.md", "it says")
 
 
 def test_the_index_names_every_page() -> None:
