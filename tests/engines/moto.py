@@ -107,8 +107,10 @@ class Aws:
 
     def _keys_in_use(self) -> list[str]:
         kms = self.client("kms")
+        aliases = kms.list_aliases()["Aliases"]
+        of_aws = {alias.get("TargetKeyId") for alias in aliases if alias["AliasName"].startswith("alias/aws/")}
         keys = [kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"] for key in kms.list_keys()["Keys"]]
-        return sorted(key["KeyId"] for key in keys if (key["KeyState"], key["KeyManager"]) == ("Enabled", "CUSTOMER"))
+        return sorted(key["KeyId"] for key in keys if key["KeyState"] == "Enabled" and key["KeyId"] not in of_aws)
 
     def reset(self) -> None:
         """Empties the account."""

@@ -154,6 +154,10 @@ class Stack:
             stop(process)
         return Run("up", code, output.read_text(), _events(log))
 
+    def unprotect(self) -> None:
+        """`pulumi state unprotect --all`: Pulumi's own protection ends; what AWS itself protects stays so."""
+        self.call("state", "unprotect", "--all", "--yes")
+
     def outputs(self) -> dict[str, Any]:
         """The stack's outputs, secrets included."""
         return json.loads(self.call("stack", "output", "--json", "--show-secrets"))

@@ -35,6 +35,8 @@ UNSUPPORTED_BY_MOTO = {
     "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": "eks.AssociateAccessPolicy is not implemented",
     "aws:eks/addon:Addon": "eks.CreateAddon is not implemented",
     "aws:eks/podIdentityAssociation:PodIdentityAssociation": "eks.CreatePodIdentityAssociation is not implemented",
+    "aws:eks/cluster:Cluster.vpcConfig": "no security group is made for a cluster: the stand-in makes one by ec2",
+    "aws:eks/nodeGroup:NodeGroup.resources": "no Auto Scaling group is made for a node group: the stand-in makes it",
     "aws:ssm/getParameter:getParameter": "ssm has few of AWS's public parameters: one of moto's images stands for them",
 }
 """The types of which the stand-in keeps the state itself, in a file, and what it answers itself."""

@@ -33,6 +33,31 @@ def _vpc_config(_found: Any, scope: Scope) -> dict[str, Any]:
     return {**given, "clusterSecurityGroupId": group["GroupId"], "vpcId": group["VpcId"]}
 
 
+def _group_name(scope: Scope) -> str:
+    return scope.find()["resources"]["autoScalingGroups"][0]["name"]
+
+
+def _start_group(scope: Scope) -> None:
+    """EKS makes an Auto Scaling group for each node group. moto only names one: it is made here, and stays empty."""
+    autoscaling, name = scope.cloud.client("autoscaling"), _group_name(scope)
+    autoscaling.create_launch_configuration(
+        LaunchConfigurationName=name, ImageId="ami-12c6146b", InstanceType="m6i.large"
+    )
+    autoscaling.create_auto_scaling_group(
+        AutoScalingGroupName=name,
+        LaunchConfigurationName=name,
+        MinSize=0,
+        MaxSize=0,
+        VPCZoneIdentifier=",".join(scope.inputs["subnetIds"]),
+    )
+
+
+def _stop_group(scope: Scope) -> None:
+    autoscaling, name = scope.cloud.client("autoscaling"), _group_name(scope)
+    autoscaling.delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True)
+    autoscaling.delete_launch_configuration(LaunchConfigurationName=name)
+
+
 def _labels(scope: Scope) -> dict[str, Any]:
     new, old = scope.inputs.get("labels") or {}, (scope.old or {}).get("labels") or {}
     return {"addOrUpdateLabels": new, "removeLabels": [name for name in old if name not in new]}
@@ -83,6 +108,7 @@ KINDS = (
         create=(
             Call("create_nodegroup", {"tags": "$tags"}, auto=True),
             Call("describe_nodegroup", NODE_GROUP, until="nodegroup.status=='ACTIVE'"),
+            _start_group,
         ),
         update=(
             Call("update_nodegroup_config", NODE_GROUP, auto=True, only="scalingConfig updateConfig nodeRepairConfig"),
@@ -91,7 +117,7 @@ KINDS = (
         ),
         read=Call("describe_nodegroup", NODE_GROUP),
         found="nodegroup",
-        delete=(Call("delete_nodegroup", NODE_GROUP),),
+        delete=(_stop_group, Call("delete_nodegroup", NODE_GROUP)),
         replace="clusterName nodeGroupName nodeGroupNamePrefix nodeRoleArn subnetIds instanceTypes amiType "
         "capacityType diskSize",
         rename={"nodeRoleArn": "nodeRole", "subnetIds": "subnets"},
