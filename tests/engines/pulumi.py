@@ -14,8 +14,6 @@ provider plugin is the stand-in of tests/engines/aws; VISIONFLEET_AWS_PLUGIN=rea
 
 from __future__ import annotations
 
-import importlib.resources
-import importlib.util
 import json
 import os
 import shutil
@@ -232,7 +230,6 @@ class Pulumi:
             "PULUMI_DEBUG_COMMANDS": "1",  # --event-log is one of those
             "PULUMI_OPTION_NON_INTERACTIVE": "1",
             "VIRTUAL_ENV": sys.prefix,
-            **_pip(),
         }
 
     def stack(self, project: Path, settings: Mapping[str, str] | None = None, name: str = "test") -> Stack:
@@ -250,7 +247,7 @@ def engine(folder: Path, aws: Aws) -> Pulumi:
     """The engine; where it is not built, the test is skipped visibly."""
     for name in NEEDED:
         if locate(name) is None:
-            missing(f"{name} {ENGINES[name].version}", f"python engines/build.py {name}")
+            missing(f"{name} {ENGINES[name].version}", "make engines")
     return Pulumi(folder, aws)
 
 
@@ -261,14 +258,6 @@ def program(folder: Path, source: str, name: str = "small") -> Path:
     (folder / "Pulumi.yaml").write_text(f"name: {name}\nruntime: {options}\n")
     (folder / "__main__.py").write_text(source)
     return folder
-
-
-def _pip() -> dict[str, str]:
-    """The language host asks `python -m pip` what is installed. One that uv made has none: Python's own serves."""
-    if importlib.util.find_spec("pip"):
-        return {}
-    wheels = importlib.resources.files("ensurepip") / "_bundled"
-    return {"PYTHONPATH": str(next(Path(str(wheels)).glob("pip-*.whl")))}
 
 
 def _plugin(folder: Path) -> str:
