@@ -83,5 +83,5 @@ expired = {
 }
 aws.ecr.LifecyclePolicy("mirror", repository=repository.name, policy=json.dumps({"rules": [expired]}), opts=opts)
 aws.ecr.PullThroughCacheRule(
-    "hub", ecr_repository_prefix="docker-hub", upstream_registry_url="registry-1.docker.io", opts=opts
+    "hub", ecr_repository_prefix="docker-hub", upstream_registry_url="registry.acme.example", opts=opts
 )
