@@ -15,6 +15,8 @@ from visionfleet.projections.outputs import read_outputs
 pytestmark = pytest.mark.engine
 pytest_plugins = ("tests.engines.cloud",)
 
+ENDPOINTS = ["acme-vision-archive", "acme-vision-lab", "acme-vision-line-3"]
+
 
 def test_a_whole_deployment_comes_stays_and_goes(aws: Aws, pulumi: Pulumi, tmp_path: Path) -> None:
     furnish(aws)
@@ -28,6 +30,12 @@ def test_a_whole_deployment_comes_stays_and_goes(aws: Aws, pulumi: Pulumi, tmp_p
     outputs = read_outputs(stack.outputs())
     assert outputs.cluster in aws.client("eks").list_clusters()["clusters"]
     assert outputs.endpoints.keys() == {"line-3", "archive", "lab"}
+    assert "ciphertext" not in str(stack.resources()), "no value is a secret"
+
+    file.write_text(file.read_text().replace('version: "1.8.3"', 'version: "1.8.4"'))
+    newer = stack.up()
+    assert newer.names("update", "ec2/launchTemplate") == newer.names("update", "autoscaling/group") == ENDPOINTS
+    assert newer.changes == {"update": 2 * len(ENDPOINTS)}, "the cluster's nodes stay"
     there = aws.inventory()
 
     refused = destroy_as_a_user(stack)
