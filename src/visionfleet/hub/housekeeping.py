@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import structlog
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
@@ -15,16 +19,28 @@ from visionfleet.hub.store.tables import Batch, Job, StatusType, Task, TaskKind
 MAX_BATCHES_A_SWEEP = 100
 LOST_WORKER = "the worker stopped answering"
 
+log = structlog.get_logger()
+
 
 def bury_overdue(hub: Hub) -> None:
     """End the tasks whose worker vanished on the last attempt, and the jobs that are past their deadline."""
-    now = hub.store.clock()
+    with hub.store.read() as session:
+        lost = tasks.overdue(session, hub.store.clock())
+    for task in lost:
+        with _alone("task_not_ended", task=task.id):
+            _bury(hub, task)
     with hub.store.write() as session:
-        for task in tasks.overdue(session, now):
-            tasks.fail(task, now, LOST_WORKER, retryable=False)
-            end_failed(hub, session, task, LOST_WORKER)
+        now = hub.store.clock()
         for job in session.scalars(select(Job).where(Job.is_terminal.is_(False), Job.deadline < now)):
             end_job(session, now, job, StatusType.ERROR, "ran longer than its processing timeout")
+
+
+def _bury(hub: Hub, lost: Task) -> None:
+    with hub.store.write() as session:
+        now = hub.store.clock()
+        task = tasks.hold(session, now, lost.id, lost.token)
+        tasks.fail(task, now, LOST_WORKER, retryable=False)
+        end_failed(hub, session, task, LOST_WORKER)
 
 
 def end_failed(hub: Hub, session: Session, task: Task, reason: str) -> None:
@@ -47,14 +63,30 @@ def sweep(hub: Hub) -> int:
     # in line with the writers: a job on one of these is either there already, or will be refused
     with hub.store.write() as session:
         rows = session.scalars(query).all()
+    gone = 0
     for row in rows:
-        # objects first: a sweep that is cut short finds the row, and so the rest, the next time
-        hub.storage.delete([key for key, _ in hub.storage.list(f"batches/{row}")])
-        with hub.store.write() as session:
-            session.execute(delete(Batch).where(Batch.row == row))
-    if rows:
+        with _alone("batch_not_removed", row=row):
+            _remove(hub, row)
+            gone += 1
+    if gone:
         _forget_jobs(hub)
-    return len(rows)
+    return gone
+
+
+def _remove(hub: Hub, row: int) -> None:
+    # objects first: a sweep that is cut short finds the row, and so the rest, the next time
+    hub.storage.delete([key for key, _ in hub.storage.list(f"batches/{row}")])
+    with hub.store.write() as session:
+        session.execute(delete(Batch).where(Batch.row == row))
+
+
+@contextmanager
+def _alone(event: str, **what: object) -> Generator[None]:
+    """What fails in it is logged, and keeps nothing else from being done."""
+    try:
+        yield
+    except Exception:
+        log.exception(event, **what)
 
 
 def _forget_jobs(hub: Hub) -> None:

@@ -1,0 +1,52 @@
+"""What cannot be tidied up keeps nothing else from being tidied up."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.hub.support import STAGING, Api, Clock, jpeg
+from visionfleet.hub import housekeeping, tasks
+from visionfleet.hub.context import Hub
+from visionfleet.hub.objects.storage import Storage, StorageError
+from visionfleet.hub.staging.batches import SECONDS_A_DAY
+from visionfleet.hub.store.tables import Task, TaskKind
+
+
+def test_a_task_that_cannot_be_ended_keeps_no_other_from_its_end(
+    hub: Hub, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hub.store.write() as session:
+        for shard in ("bad", "good"):
+            payload = {"shard_id": shard}
+            tasks.enqueue(session, clock(), TaskKind.INGEST, payload, id=shard, attempts=tasks.MAX_ATTEMPTS - 1)
+    for _ in range(2):
+        tasks.claim(hub.store, [TaskKind.INGEST], "gone")
+    clock.advance(tasks.LEASE_SECONDS + 1)
+
+    def end_failed(_hub: Hub, _session: object, task: Task, _reason: str) -> None:
+        if task.id == "bad":
+            raise StorageError("no luck")
+
+    monkeypatch.setattr(housekeeping, "end_failed", end_failed)
+    housekeeping.bury_overdue(hub)
+    with hub.store.read() as session:
+        states = {task.id: task.state for task in session.query(Task)}
+    assert states == {"bad": "leased", "good": "failed"}
+
+
+def test_a_batch_that_cannot_be_removed_keeps_no_other_from_going(
+    api: Api, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for batch in ("bad", "good"):
+        api.upload(batch, "one.jpg", jpeg())
+    clock.advance(api.hub.config.hub.retention_days * SECONDS_A_DAY)
+    delete = Storage.delete
+
+    def refuse_first(storage: Storage, keys: list[str]) -> None:
+        if any(key.startswith("batches/1/") for key in keys):
+            raise StorageError("no luck")
+        delete(storage, keys)
+
+    monkeypatch.setattr(Storage, "delete", refuse_first)
+    assert housekeeping.sweep(api.hub) == 1
+    assert [batch["batchId"] for batch in api.get(STAGING).json()["batches"]] == ["bad"]
