@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from visionfleet.cli import hub, local, worker
+from visionfleet.cli import hub, local, render, worker
 from visionfleet.cli.cost import cost
 from visionfleet.cli.outputs import outputs
 from visionfleet.cli.schema import schema
@@ -20,6 +20,7 @@ app.command()(validate)
 app.command()(schema)
 app.command()(cost)
 app.command()(outputs)
+app.add_typer(render.app, name="render")
 app.add_typer(hub.app, name="hub")
 app.add_typer(worker.app, name="worker")
 app.add_typer(local.app, name="local")
