@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -70,3 +70,17 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) 
             return
         time.sleep(0.05)
     pytest.fail(f"not within {seconds:.0f} s: {what}")
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Generator[Path]:
+    """A file system of `size` bytes on `folder`, gone at the end."""
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+        missing("a small disk", "run as root, where a tmpfs may be mounted")
+    try:
+        yield folder
+    finally:
+        # lazily: a thread of the storage may hold a file for a moment longer
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

@@ -2,7 +2,6 @@ import asyncio
 import io
 import os
 import stat
-import subprocess
 import time
 import zipfile
 from collections.abc import AsyncIterator, Iterator
@@ -15,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from obstore.exceptions import GenericError
 
-from tests.engines.engine import missing
+from tests.engines.engine import small_disk
 from visionfleet.hub.objects import storage as storage_module
 from visionfleet.hub.objects.signing import Signer
 from visionfleet.hub.objects.storage import (
@@ -278,11 +277,8 @@ def test_a_full_disk_is_told_from_another_failure(
 
 @pytest.mark.engine
 def test_a_disk_that_fills_up_refuses_the_write_and_keeps_the_rest(tmp_path: Path) -> None:
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", tmp_path]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
-        missing("a tmpfs", "the test mounts one, as root")
-    try:
-        storage = open_storage(tmp_path / "storage")
+    with small_disk(tmp_path / "disk", 16 * MIB) as disk:
+        storage = open_storage(disk / "storage")
         storage.put("kept", b"before")
         block = b"x" * MIB
         for attempt in (
@@ -294,8 +290,6 @@ def test_a_disk_that_fills_up_refuses_the_write_and_keeps_the_rest(tmp_path: Pat
                 with pytest.raises(StorageFull):
                     attempt(key)
             assert list(storage.list("")) == [("kept", 6)]
-            assert files(tmp_path / "storage") == ["kept"]
+            assert files(disk / "storage") == ["kept"]
             assert storage.put("again", block * 10) == 10 * MIB
             storage.delete(["again"])
-    finally:
-        subprocess.run(["umount", tmp_path], check=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.engines.engine import missing
+from tests.engines.engine import small_disk
 from tests.hub.support import STAGING, Api, archive, jpeg, write_config
 from visionfleet.hub.api import create_app
 from visionfleet.hub.context import Hub
@@ -21,19 +19,14 @@ DISK_BYTES = 2 * 1024 * 1024
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-        missing("a small disk", "run as root, where tmpfs may be mounted")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", DISK_BYTES) as disk:
+        yield disk
 
 
 @pytest.fixture
-def api(tmp_path: Path, small_disk: Path) -> Iterator[Api]:
-    config = write_config(tmp_path, hub={"storage": str(small_disk)})
+def api(tmp_path: Path, disk: Path) -> Iterator[Api]:
+    config = write_config(tmp_path, hub={"storage": str(disk)})
     hub = Hub.open(config)
     client = TestClient(create_app(hub), base_url="http://hub.test", raise_server_exceptions=False)
     key = create_key(config, name="client")[1]
@@ -49,8 +42,8 @@ def fill(disk: Path) -> Path:
     return filler
 
 
-def test_an_upload_to_a_full_disk_fails_and_nothing_is_listed(api: Api, small_disk: Path) -> None:
-    filler = fill(small_disk)
+def test_an_upload_to_a_full_disk_fails_and_nothing_is_listed(api: Api, disk: Path) -> None:
+    filler = fill(disk)
     answer = api.upload("b", "one.jpg", jpeg(1, (640, 480)))
     assert (answer.status_code, answer.json()["error"]["code"]) == (507, "storage_full")
     assert api.get(STAGING).json()["batches"] == []
@@ -61,10 +54,10 @@ def test_an_upload_to_a_full_disk_fails_and_nothing_is_listed(api: Api, small_di
     assert api.get(f"{STAGING}/b/count").json() == {"count": 1}
 
 
-def test_a_shard_that_does_not_fit_is_refused_whole_and_can_be_sent_again(api: Api, small_disk: Path) -> None:
+def test_a_shard_that_does_not_fit_is_refused_whole_and_can_be_sent_again(api: Api, disk: Path) -> None:
     files = archive({f"{n}.jpg": jpeg(n, (640, 480)) for n in range(8)})
     url = api.post(f"{STAGING}/b/bulk-upload/image-files").json()["signedURLDetails"]["uploadURL"]
-    filler = fill(small_disk)
+    filler = fill(disk)
     assert api.client.put(url, content=files).status_code == 507
     assert [key for key, _ in api.hub.storage.list("batches")] == []
     filler.unlink()
