@@ -53,6 +53,7 @@ check: setup ## the fast half: format, lint, types, imports, generated files, un
 	$(BIN)/python -m visionfleet.generate --check
 	$(BIN)/pytest --quiet -m 'not engine' --numprocesses 2
 
+test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines
 	$(BIN)/pytest -m engine
 

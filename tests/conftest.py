@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 import structlog
+from hypothesis import settings
+
+# `make check` is to be quick, `make test` thorough; both try the same examples each time: a red run is a change of ours
+settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
+settings.register_profile("thorough", max_examples=100, deadline=None, derandomize=True)
+settings.load_profile(os.environ.get("VISIONFLEET_HYPOTHESIS", "quick"))
 
 
 @pytest.fixture(autouse=True)

@@ -20,8 +20,8 @@ from visionfleet.config.packages import check_package
 from visionfleet.config.section import Location, Section
 from visionfleet.config.workflows import check_workflows
 
-# no deadline: the machine may be busy; deterministic: a failure in CI is the same one here
-quick = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+# a machine that is busy makes examples slow: no fault of the loader
+quick = settings(suppress_health_check=[HealthCheck.too_slow])
 
 EVERYTHING = read((Path(__file__).parent / "fixtures/everything.valid.yaml").read_text(encoding="utf-8")).data
 
