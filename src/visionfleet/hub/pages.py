@@ -21,7 +21,7 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Page:
-    """Which page is asked for. A token is the last row number of the page before."""
+    """Which page is asked for: what comes after a row, or, in `fetch_by_position`, after a position."""
 
     size: int
     after: int | None
@@ -50,6 +50,13 @@ def fetch(
         return rows, None
     kept = rows[: page.size]
     return kept, str(getattr(kept[-1], column.key))
+
+
+def fetch_by_position(session: Session, query: Select[Row], page: Page) -> tuple[Sequence[Row], str | None]:
+    """One page of an ordered `query` whose ids carry no order: its token is a position, so keep to short listings."""
+    start = page.after or 0
+    rows = session.scalars(query.offset(start).limit(page.size + 1)).all()
+    return rows[: page.size], str(start + page.size) if len(rows) > page.size else None
 
 
 def answer(name: str, rows: Sequence[Row], view: Callable[[Row], dict[str, Any]], token: str | None) -> dict[str, Any]:

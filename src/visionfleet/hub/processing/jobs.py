@@ -12,7 +12,7 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError, not_found
 from visionfleet.hub.ids import check_display_name, check_job_id, iso
-from visionfleet.hub.pages import Page, answer, fetch
+from visionfleet.hub.pages import Page, answer, fetch, fetch_by_position
 from visionfleet.hub.processing.definitions import JobDefinition, check_against_workflow, parse_definition
 from visionfleet.hub.processing.logs import SEVERITIES, Event, log_query, log_view, write_log
 from visionfleet.hub.processing.stages import PROCESSING, STAGE_NAMES, end_job, start_stage
@@ -113,11 +113,9 @@ def list_tasks(hub: Hub, workspace: str, job_id: str, stage_id: str, page: Page)
         stage = session.get(Stage, stage_id)
         if stage is None or stage.job_row != job.row:
             raise not_found("stage", stage_id)
-        start = page.after or 0  # a position, as for shards: task ids carry no order
         query = select(Task).where(Task.stage_id == stage_id).order_by(Task.created_at, Task.id)
-        rows = session.scalars(query.offset(start).limit(page.size + 1)).all()
-    token = str(start + page.size) if len(rows) > page.size else None
-    return answer("tasks", rows[: page.size], _task_view, token)
+        rows, token = fetch_by_position(session, query, page)
+    return answer("tasks", rows, _task_view, token)
 
 
 def list_logs(hub: Hub, workspace: str, job_id: str, severity: str | None, page: Page) -> dict[str, Any]:

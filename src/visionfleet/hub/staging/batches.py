@@ -17,7 +17,7 @@ from visionfleet.hub.errors import HubError, not_found
 from visionfleet.hub.ids import check_batch_id, check_display_name, check_file_name, iso
 from visionfleet.hub.objects.signing import InvalidSignature
 from visionfleet.hub.objects.storage import StorageError
-from visionfleet.hub.pages import Page, answer, fetch
+from visionfleet.hub.pages import Page, answer, fetch, fetch_by_position
 from visionfleet.hub.staging.ingest import BadImage, check_image
 from visionfleet.hub.store.tables import Batch, BatchType, ContentType, File, Part, Shard, StatusType, Task, TaskKind
 
@@ -86,12 +86,9 @@ def list_shards(hub: Hub, workspace: str, batch_id: str, page: Page) -> dict[str
     """One page of a batch's shards, with what became of their files."""
     with hub.store.read() as session:
         batch = get_batch(session, workspace, batch_id)
-        # Shards are few (256 images each): their token is a position, since their ids carry no order
         query = select(Shard).where(Shard.batch_row == batch.row).order_by(Shard.created_at, Shard.id)
-        start = page.after or 0
-        rows = session.scalars(query.offset(start).limit(page.size + 1)).all()
-    token = str(start + page.size) if len(rows) > page.size else None
-    return answer("shards", rows[: page.size], _shard_view, token)
+        rows, token = fetch_by_position(session, query, page)
+    return answer("shards", rows, _shard_view, token)
 
 
 def upload_image(
