@@ -1,0 +1,110 @@
+"""Files and links that are old or new after a power cut, and nothing between.
+
+What is written goes beside its place, to the disk, and is renamed; then the folder goes to the disk. Every function
+that changes something has reached the disk when it returns.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Dict, cast
+
+_BESIDE = ".new"
+
+
+def write(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Put a file in place, with its folders."""
+    make_folder(path.parent)
+    beside = path.with_name(path.name + _BESIDE)
+    descriptor = os.open(str(beside), os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        _write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    _put(beside, path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Put a JSON file in place, for people to read, too."""
+    write(path, as_json(value))
+
+
+def as_json(value: object) -> bytes:
+    """JSON as it is written to files."""
+    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The object in a JSON file; None where there is no such file, or no object in it."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return cast("Dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+def point(link: Path, target: str) -> None:
+    """Let a link lead to `target`."""
+    make_folder(link.parent)
+    beside = link.with_name(link.name + _BESIDE)
+    if os.path.lexists(str(beside)):  # a power cut left it
+        beside.unlink()
+    beside.symlink_to(target)
+    _put(beside, link)
+
+
+def target_of(link: Path) -> str | None:
+    """Where a link leads; None where there is none."""
+    try:
+        return os.readlink(str(link))
+    except OSError:
+        return None
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a link; one that is gone is no error."""
+    if not os.path.lexists(str(path)):
+        return
+    path.unlink()
+    _sync_folder(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and all in it; one that is gone is no error."""
+    if not folder.is_dir():
+        return
+    shutil.rmtree(str(folder))
+    _sync_folder(folder.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _put(beside: Path, path: Path) -> None:
+    beside.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
