@@ -12,6 +12,7 @@ from pathlib import Path
 
 from visionfleet.config.reference import reference_page
 from visionfleet.config.schema import json_schema
+from visionfleet.projections.roles import ROLES, Role, argument_specs, role_defaults, role_name, role_readme
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -24,9 +25,19 @@ class Generated:
     render: Callable[[], str]
 
 
+def _role_files(role: Role) -> tuple[Generated, ...]:
+    folder = f"playbooks/roles/{role_name(role)}"
+    return (
+        Generated(f"{folder}/meta/argument_specs.yml", lambda: argument_specs(role)),
+        Generated(f"{folder}/defaults/main.yml", lambda: role_defaults(role)),
+        Generated(f"{folder}/README.md", lambda: role_readme(role)),
+    )
+
+
 GENERATED = (
     Generated("schema/visionfleet.schema.json", lambda: json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"),
     Generated("docs/reference/config.md", reference_page),
+    *(file for role in ROLES for file in _role_files(role)),
 )
 
 
