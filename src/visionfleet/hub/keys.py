@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from visionfleet.config import DeploymentConfig
 from visionfleet.hub.errors import HubError, not_found
@@ -22,19 +23,26 @@ MAX_NAME = 64
 
 
 class Role(StrEnum):
-    """What a key may do: everything a client does; lease tasks; only read workflows and models."""
+    """What a key may do: everything a client does; lease tasks; only read workflows and models; read these and report
+    as one device; enrol devices and list them.
+
+    The name of a `device` key is the device's, so such keys come from enrolment alone.
+    """
 
     CLIENT = "client"
     WORKER = "worker"
     SERVER = "server"
+    DEVICE = "device"
+    FLEET = "fleet"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who a request is from."""
+    """Who a request is from; `name` is the key's."""
 
     key_id: str
     workspace: str
+    name: str
     role: Role
 
 
@@ -43,21 +51,24 @@ def create_key(config: DeploymentConfig, *, name: str, role: Role | str = Role.C
 
     Raises DatabaseUnavailable, as do the two below.
     """
-    key = f"vf_{secrets.token_urlsafe(KEY_BYTES)}"
-    key_id = uuid.uuid4().hex[:12]
     with _opened(config) as store, store.write() as session:
-        session.add(
-            ApiKey(
-                id=key_id,
-                workspace=config.workspace,
-                name=name,
-                role=Role(role),
-                digest=_digest(key),
-                created_at=store.clock(),
-                revoked_at=None,
-            )
-        )
-    return key_id, key
+        return _add_key(session, store.clock(), config.workspace, name, Role(role))
+
+
+def replace_device_key(store: Store, workspace: str, device: str) -> tuple[str, str]:
+    """Make the one key of a device, its earlier ones being revoked; gives `(key id, key)`."""
+    earlier = (ApiKey.workspace == workspace, ApiKey.role == Role.DEVICE, ApiKey.name == device)
+    with store.write() as session:
+        now = store.clock()
+        session.execute(update(ApiKey).where(*earlier, ApiKey.revoked_at.is_(None)).values(revoked_at=now))
+        return _add_key(session, now, workspace, device, Role.DEVICE)
+
+
+def active_digests(store: Store, workspace: str, role: Role) -> list[str]:
+    """SHA-256 of each key of the role that is not revoked, in hexadecimal."""
+    query = select(ApiKey.digest).where(ApiKey.workspace == workspace, ApiKey.role == role, ApiKey.revoked_at.is_(None))
+    with store.read() as session:
+        return list(session.scalars(query.order_by(ApiKey.created_at, ApiKey.id)))
 
 
 def list_keys(config: DeploymentConfig) -> list[ApiKey]:
@@ -85,7 +96,15 @@ def identify(store: Store, workspace: str, key: str | None) -> Caller:
         row = session.scalar(select(ApiKey).where(ApiKey.digest == _digest(key), *active))
     if row is None:
         raise HubError(401, "key_unknown", "this API key is not known here, or was revoked")
-    return Caller(key_id=row.id, workspace=row.workspace, role=Role(row.role))
+    return Caller(key_id=row.id, workspace=row.workspace, name=row.name, role=Role(row.role))
+
+
+def _add_key(session: Session, now: float, workspace: str, name: str, role: Role) -> tuple[str, str]:
+    key = f"vf_{secrets.token_urlsafe(KEY_BYTES)}"
+    key_id = uuid.uuid4().hex[:12]
+    row = ApiKey(id=key_id, workspace=workspace, name=name, role=role, digest=_digest(key), created_at=now)
+    session.add(row)
+    return key_id, key
 
 
 @contextmanager

@@ -87,6 +87,7 @@ class ApiKey(Table):
     """A key of a workspace. Only its digest is stored: keys are long and random, so a plain SHA-256 is enough."""
 
     __tablename__ = "api_keys"
+    __table_args__ = (Index(None, "workspace", "role", "name"),)
     id: Mapped[str] = mapped_column(String(16), primary_key=True)
     workspace: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(String(64))
@@ -247,3 +248,32 @@ class JobLog(Table):
     log_type: Mapped[str] = mapped_column(String(64))
     payload: Mapped[dict[str, Any]]
     created_at: Mapped[float]
+
+
+class Device(Table):
+    """A device's newest report; `report` is as protocol.DeviceReport has it.
+
+    `seen_at` is when the hub last took a report of it. `reported_at` is the device's clock, or the hub's where that one
+    is ahead: what a device says of a time to come must not outlast what it says then.
+    """
+
+    __tablename__ = "devices"
+    workspace: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    seen_at: Mapped[float]
+    reported_at: Mapped[float]
+    health: Mapped[str] = mapped_column(String(16))
+    report: Mapped[dict[str, Any]]
+
+
+class DeviceReport(Table):
+    """A report that a device has made, kept for the file's retention; `received_at` is the hub's clock."""
+
+    __tablename__ = "device_reports"
+    __table_args__ = (UniqueConstraint("workspace", "device", "reported_at"), Index(None, "received_at"))
+    row: Mapped[int] = mapped_column(RowId, primary_key=True)
+    workspace: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str] = mapped_column(String(64))
+    reported_at: Mapped[float]
+    received_at: Mapped[float]
+    report: Mapped[dict[str, Any]]
