@@ -16,8 +16,8 @@ from visionfleet.config.section import Location, Section
 from visionfleet.config.translate import DESCRIPTIONS
 
 BAD_VALUES: list[Any] = [
-    None, True, 0, -1, 10**12, 10**40, 1.5, "", " ", "x" * 300, "Ä", "no such", "a\nb", "a\0b",
-    [], [1], [[]], {}, {"x": 1},
+    None, True, 0, -1, 10**12, 10**40, 1.5, -1.5, "", " ", "x" * 300, "Ä", "no such", "a\nb", "a\0b",
+    [], [1], [[]], {}, {"x": 1}, {"x": "y"}, {"X": "y"}, {"x": "Y"},
 ]  # fmt: skip
 
 
@@ -102,6 +102,8 @@ def test_a_new_kind_of_field_needs_words_for_its_errors() -> None:
         "union",
         "json-or-python",
         "bool",
+        "dict",
+        "float",
         "tagged-union",
         "literal",  # kinds: whatever is none of them is met by the union
     }

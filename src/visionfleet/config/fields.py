@@ -4,7 +4,7 @@ Where a `kind` tells sections apart, pydantic puts the kind into its locations: 
 functions here take locations with it and without it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from visionfleet.config.section import Location, Section
 
 KIND = "kind"  # the key that tells sections apart
+OF_KEY = "[key]"  # what pydantic appends to the place of a mapping's key where the key itself is wrong
 
 
 def value_types(annotation: Any) -> tuple[Any, ...]:
@@ -38,6 +39,11 @@ def constraints(field: FieldInfo) -> Iterator[Any]:
             yield from (rule for given in get_args(part) if isinstance(given, FieldInfo) for rule in given.metadata)
 
 
+def is_mapping(annotation: Any) -> bool:
+    """Whether a value is a mapping of the user's own keys, as labels are."""
+    return any(get_origin(kind) is Mapping for kind in value_types(annotation))
+
+
 def sections_of(annotation: Any) -> tuple[type[Section], ...]:
     """The sections that a value, or a list's entries, can be: one a kind."""
     return tuple(kind for kind in value_types(annotation) if isinstance(kind, type) and issubclass(kind, Section))
@@ -54,11 +60,11 @@ def fields_of(section: type[Section]) -> dict[str, FieldInfo]:
 
 
 def field_at(root: type[Section], location: Location) -> FieldInfo | None:
-    """The field at `location`; of an entry of a list, the list's field. None where the models know nothing."""
+    """The field at `location`; of an entry of a list or a mapping, its field. None where the models know nothing."""
     field: FieldInfo | None = None
     sections = (root,)
     for key in location:
-        if isinstance(key, int):
+        if isinstance(key, int) or (field is not None and is_mapping(field.annotation)):
             continue
         chosen = _chosen(sections, key)
         if chosen:
@@ -74,6 +80,7 @@ def field_at(root: type[Section], location: Location) -> FieldInfo | None:
 def without_kinds(root: type[Section], location: Location) -> Location:
     """`location` as the file has it: without the kinds that pydantic puts in."""
     kept: list[str | int] = []
+    location = location[:-1] if location[-1:] == (OF_KEY,) else location
     for index, key in enumerate(location):
         if isinstance(key, int) or not _chosen(sections_at(root, location[:index]), key):
             kept.append(key)

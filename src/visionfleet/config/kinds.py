@@ -63,6 +63,42 @@ REGISTRY = TextRule(
     "is not a registry",
     "write host[:port][/prefix] without a scheme, as in 'registry.acme.example/mirror' or 'registry:5000'",
 )
+LABEL_VALUE = TextRule(
+    r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$",
+    "is not a label's value of at most 40 lower-case letters, digits and '-'",
+    "start and end with a letter or a digit, as in 'canary'",
+)
+WORKFLOW_ID = TextRule(
+    r"^[a-z0-9][a-z0-9_-]{0,63}$",
+    "is not a workflow id of at most 64 lower-case letters, digits, '-' and '_'",
+    "write the name of the workflow's file without '.json', as in 'count-screws'",
+)
+ADDRESS = TextRule(
+    r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?){0,31}"
+    r"|[0-9a-fA-F:]*:[0-9a-fA-F:.]*)$",
+    "is not an address",
+    "write an IP address or a host name without scheme, user or port, as in '10.20.0.11'",
+)
+USER = TextRule(
+    r"^[a-z_][a-z0-9_-]{0,31}$",
+    "is not the name of a user",
+    "write it in lower case as Linux has it, as in 'ubuntu'",
+)
+ACCOUNT = TextRule(
+    r"^[!-9;-~]{1,128}$",
+    "is not the name of an account",
+    "write it without blanks and ':', as in 'robot'",
+)
+DEBIAN_PACKAGE = TextRule(
+    r"^[a-z0-9][a-z0-9+.-]{1,63}$",
+    "is not the name of a Debian package",
+    "write it as apt knows it, as in 'docker.io'",
+)
+DEBIAN_VERSION = TextRule(
+    r"^[0-9][A-Za-z0-9.+~:-]{0,63}$",
+    "is not the version of a Debian package",
+    "write it in quotes as `apt-cache policy` has it, as in '20.10.24+dfsg1-1+deb12u1'",
+)
 DIGEST = TextRule(r"^sha256:[0-9a-f]{64}$", "is not an image digest", "write 'sha256:' and 64 hexadecimal digits")
 URL = TextRule(
     r"^https?://([A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?/?$",
@@ -70,7 +106,11 @@ URL = TextRule(
     "write scheme, host and perhaps a port, as in 'https://hub.acme.example', without a path or a user",
 )
 TEXT_RULES = {
-    rule.pattern: rule for rule in (LABEL, SLUG, MODEL_ID, VERSION, DOMAIN, HOST, REPOSITORY, REGISTRY, DIGEST, URL)
+    rule.pattern: rule
+    for rule in (
+        *(LABEL, SLUG, MODEL_ID, VERSION, DOMAIN, HOST, REPOSITORY, REGISTRY, DIGEST, URL, LABEL_VALUE, WORKFLOW_ID),
+        *(ADDRESS, USER, ACCOUNT, DEBIAN_PACKAGE, DEBIAN_VERSION),
+    )
 }
 
 Label = Annotated[str, Field(pattern=LABEL.pattern)]
@@ -83,6 +123,13 @@ Repository = Annotated[str, Field(pattern=REPOSITORY.pattern)]
 Registry = Annotated[str, Field(pattern=REGISTRY.pattern)]
 Digest = Annotated[str, Field(pattern=DIGEST.pattern)]
 Url = Annotated[str, Field(pattern=URL.pattern)]
+LabelValue = Annotated[str, Field(pattern=LABEL_VALUE.pattern)]
+WorkflowId = Annotated[str, Field(pattern=WORKFLOW_ID.pattern)]
+Address = Annotated[str, Field(pattern=ADDRESS.pattern)]
+User = Annotated[str, Field(pattern=USER.pattern)]
+Account = Annotated[str, Field(pattern=ACCOUNT.pattern)]
+DebianPackage = Annotated[str, Field(pattern=DEBIAN_PACKAGE.pattern)]
+DebianVersion = Annotated[str, Field(pattern=DEBIAN_VERSION.pattern)]
 # strict: neither "9500" nor 9500.0 nor true is a number that somebody meant
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Count = Annotated[int, Field(strict=True, ge=0, le=1000)]

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from visionfleet.config.device_classes import DeviceClass, Runtime, facts_of
 from visionfleet.config.kinds import FolderPath, ModelId, Slug
-from visionfleet.config.section import Breach, RuledSection, peek, refusal
+from visionfleet.config.section import Breach, RuledSection, Section, entries, peek, refusal
 
 
 class Architecture(StrEnum):
@@ -104,10 +105,43 @@ def _id_free(model_id: str) -> str:
     return model_id
 
 
+class Precision(StrEnum):
+    """The precisions of a TensorRT engine."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+class TensorRt(Section):
+    """A TensorRT engine for each of some device classes."""
+
+    precision: Precision = Field(default=Precision.FP16, description="Precision that the engine computes in.")
+    batch: int = Field(default=1, strict=True, ge=1, le=64, description="Most images that it takes at once.")
+    device_classes: tuple[DeviceClass, ...] = Field(description="Classes of devices with an NVIDIA GPU.")
+
+
+def _tensorrt(data: object) -> Iterator[Breach]:
+    """A class without a GPU is refused for good; what remains is refused until something builds engines."""
+    asked = peek(data, "tensorrt")
+    if asked is None:
+        return
+    without_gpu = False
+    for index, hardware in enumerate(entries(peek(asked, "device_classes"))):
+        facts = facts_of(hardware)
+        if facts is not None and facts.runtime is Runtime.CPU:
+            without_gpu = True
+            location = ("tensorrt", "device_classes", index)
+            rule = "has no NVIDIA GPU, and TensorRT runs on nothing else"
+            yield Breach(location, hardware, "tensorrt-of-hardware", rule, "remove it: the class runs the ONNX file")
+    if not without_gpu:
+        rule = "builds no engine yet: devices run the model's ONNX file"
+        yield Breach(("tensorrt",), None, "not-yet", rule, "remove it")
+
+
 class Model(RuledSection):
     """A model: what clients ask for, and the folder of its package."""
 
-    cross_rules = (_task_of_architecture,)
+    cross_rules = (_task_of_architecture, _tensorrt)
 
     id: Annotated[ModelId, AfterValidator(_id_free)] = Field(
         description="What clients ask for, `project/version` as Roboflow writes it."
@@ -117,4 +151,7 @@ class Model(RuledSection):
     task: Task = Field(default=Task.OBJECT_DETECTION, description="What the model does.")
     package: FolderPath = Field(
         description="Folder of the model's package: weights.onnx, class_names.txt, inference_config.json."
+    )
+    tensorrt: TensorRt | None = Field(
+        default=None, description="TensorRT engines to build; nothing builds them yet, and the key is refused."
     )

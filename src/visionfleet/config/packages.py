@@ -19,6 +19,7 @@ __all__ = ["Package", "PackageFile", "check_package", "read_package"]
 
 _MAX_TEXT_BYTES = MEBIBYTE
 _PACKAGE_ID_LENGTH = 32
+_CHUNK_BYTES = MEBIBYTE
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,12 +27,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class PackageFile:
-    """A file that the inference server downloads; `md5` is in hexadecimal, `size` in bytes."""
+    """A file that the inference server downloads; `md5` and `sha256` are in hexadecimal, `size` is in bytes."""
 
     name: str
     path: Path
     md5: str
     size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +141,21 @@ def _read_class_names(path: Path) -> tuple[str, ...]:
 def _package_file(path: Path) -> PackageFile:
     try:
         status = path.stat()
-        md5 = _md5(path, status.st_size, status.st_mtime_ns, status.st_ino)
+        md5, sha256 = _digests(path, status.st_size, status.st_mtime_ns, status.st_ino)
     except OSError as error:
         refuse_file(path, "file-unreadable", f"cannot be read: {error.strerror}", "mend its permissions")
-    return PackageFile(path.name, path, md5, status.st_size)
+    return PackageFile(path.name, path, md5, status.st_size, sha256)
 
 
 @lru_cache(maxsize=4096)
-def _md5(path: Path, size: int, modified_ns: int, inode: int) -> str:  # noqa: ARG001 - they tell whether the file is the same
-    """The digest that the server checks a download by; it is no guard against forgery, so md5 will do."""
+def _digests(path: Path, size: int, modified_ns: int, inode: int) -> tuple[str, str]:  # noqa: ARG001 - they tell whether the file is the same
+    """MD5 and SHA-256 in one read. The server checks by MD5, which guards against no forgery, and devices by both."""
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        while chunk := file.read(_CHUNK_BYTES):
+            md5.update(chunk)
+            sha256.update(chunk)
+    return md5.hexdigest(), sha256.hexdigest()
 
 
 def _package_id(model_id: str, files: tuple[PackageFile, ...]) -> str:

@@ -83,18 +83,24 @@ def _kind(value: Schema, definitions: dict[str, Schema]) -> str:
     names = _definitions(value)
     if names:
         return ", ".join(f"`{member}`" for member in definitions[names[0]].get("enum", ())) or "section"
-    if value["type"] == "integer":
-        return f"whole number, {value['minimum']} to {value['maximum']}"
-    if value["type"] == "boolean":
-        return "true or false"
-    return "path" if value.get("format") == "path" else "text"
+    return _SCALARS[value.get("format", value["type"])].format_map(value)
+
+
+_SCALARS = {
+    "integer": "whole number, {minimum} to {maximum}",
+    "number": "number, {minimum} to {maximum}",
+    "object": "mapping of text to text",
+    "boolean": "true or false",
+    "path": "path",
+    "string": "text",
+}
 
 
 def _default(key: str, value: Schema, section: Schema) -> str:
     if key in section.get("required", ()):
         return "required"
     default = value.get("default")
-    if default is None or default == []:
+    if default is None or default in ([], {}):
         return ""
     if isinstance(default, list):
         return ", ".join(f"`{entry}`" for entry in cast("list[object]", default))

@@ -20,6 +20,7 @@ from visionfleet.config.aws_kinds import AWS_TEXT_RULES
 from visionfleet.config.errors import near_miss
 from visionfleet.config.fields import (
     KIND,
+    OF_KEY,
     constraints,
     field_at,
     fields_of,
@@ -138,7 +139,7 @@ def _wrong_kind(needed: str) -> "Callable[[_Error], Finding]":
 
 
 def _kind_fix(error: _Error, needed: str) -> str:
-    if needed == "a mapping":
+    if needed == "a mapping" and sections_at(error.root, error.location):
         keys = dict.fromkeys(key for section in sections_at(error.root, error.location) for key in fields_of(section))
         return f"write its keys below it ({', '.join(keys)}), or remove it"
     if error.input is None:
@@ -147,7 +148,7 @@ def _kind_fix(error: _Error, needed: str) -> str:
         return "put it in quotes: without them 1.10 is the number 1.1"
     if needed == "text" and isinstance(error.input, int):
         return "put it in quotes"
-    if needed == "a whole number" and isinstance(error.input, str) and re.fullmatch("[0-9]{1,18}", error.input):
+    if needed.endswith("number") and isinstance(error.input, str) and re.fullmatch("[0-9]{1,18}", error.input):
         return "write it without quotes and leading zeros"
     return f"write {needed}: {error.description}"
 
@@ -165,7 +166,7 @@ def _unknown_kind(error: _Error) -> Finding:
 
 def _bad_text(error: _Error) -> Finding:
     rule = (TEXT_RULES | AWS_TEXT_RULES)[error.context["pattern"]]
-    return Finding(error.location, "bad-text", rule.rule, rule.fix)
+    return Finding(error.location, "bad-text", rule.rule, rule.fix, of_key=error.location[-1] == OF_KEY)
 
 
 def _out_of_range(error: _Error) -> Finding:
@@ -197,10 +198,12 @@ DESCRIPTIONS: dict[str, Callable[[_Error], Finding]] = {
     "union_tag_not_found": _kind_missing,
     "model_type": _wrong_kind("a mapping"),
     "model_attributes_type": _wrong_kind("a mapping"),  # of sections that a kind tells apart
+    "dict_type": _wrong_kind("a mapping"),  # of the user's own keys
     "tuple_type": _wrong_kind("a list"),
     "string_type": _wrong_kind("text"),
     "path_type": _wrong_kind("text"),
     "int_type": _wrong_kind("a whole number"),
+    "float_type": _wrong_kind("a number"),
     "bool_type": _wrong_kind("true or false"),
     "string_pattern_mismatch": _bad_text,
     "greater_than_equal": _out_of_range,
