@@ -52,10 +52,15 @@ def point(link: Path, target: str) -> None:
     """Let a link lead to `target`."""
     make_folder(link.parent)
     beside = link.with_name(link.name + _BESIDE)
-    if os.path.lexists(str(beside)):  # a power cut left it
+    if exists(beside):  # a power cut left it
         beside.unlink()
     beside.symlink_to(target)
     _put(beside, link)
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file, or a link that leads anywhere or nowhere."""
+    return os.path.lexists(str(path))
 
 
 def target_of(link: Path) -> str | None:
@@ -68,7 +73,7 @@ def target_of(link: Path) -> str | None:
 
 def remove(path: Path) -> None:
     """Remove a file or a link; one that is gone is no error."""
-    if not os.path.lexists(str(path)):
+    if not exists(path):
         return
     path.unlink()
     _sync_folder(path.parent)

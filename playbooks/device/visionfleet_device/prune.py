@@ -1,0 +1,100 @@
+"""What no release on this device needs any more: bundles, images, objects, packages in the server's cache.
+
+The current release and the previous one are kept whole, so that the way back needs no network.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Iterable
+
+from visionfleet_device import links, packages, trial
+from visionfleet_device.docker import Docker
+from visionfleet_device.errors import DeviceError
+from visionfleet_device.locks import held
+from visionfleet_device.paths import Bundle, Paths
+
+
+def prune(paths: Paths, docker: Docker) -> list[str]:
+    """Remove it; gives the releases that are gone. Raises Busy while a release is fetched."""
+    with held(paths.fetch_lock, "a fetch"):
+        kept = [paths.bundle(name) for name in _kept(paths)]
+        gone = [bundle for bundle in _bundles(paths) if bundle.id not in {one.id for one in kept}]
+        for bundle in gone:
+            _remove_bundle(docker, bundle, {_image(one) for one in kept})
+        releases = [links.read_json(bundle.release) for bundle in kept]
+        # where one of them cannot be read, nobody knows what it needs
+        whole = [release for release in releases if release is not None]
+        if len(whole) == len(kept):
+            _remove_objects(paths, whole)
+            _remove_packages(paths, whole)
+        return [bundle.id for bundle in gone]
+
+
+def _kept(paths: Paths) -> set[str]:
+    on_trial = trial.read(paths)
+    names = {trial.current(paths), trial.previous(paths)}
+    if on_trial is not None:
+        names |= {on_trial.to, on_trial.before, on_trial.previous}
+    return {name for name in names if name}
+
+
+def _bundles(paths: Paths) -> list[Bundle]:
+    return [Bundle(folder) for folder in _entries(paths.releases)]
+
+
+def _remove_bundle(docker: Docker, bundle: Bundle, kept_images: set[str]) -> None:
+    image = _image(bundle)
+    links.remove(bundle.release)  # from here on it is not whole
+    if image and image not in kept_images:
+        try:
+            docker.remove_image(image)
+        except DeviceError:
+            return  # something uses it: next time
+    links.remove_folder(bundle.folder)
+
+
+def _image(bundle: Bundle) -> str:
+    return str((links.read_json(bundle.image) or {}).get("id", ""))
+
+
+def _remove_objects(paths: Paths, releases: Iterable[dict[str, Any]]) -> None:
+    wanted = {sha256 for release in releases for sha256 in objects_of(release)}
+    for entry in _entries(paths.objects):
+        if entry.name not in wanted:
+            links.remove(entry)
+
+
+def objects_of(release: dict[str, Any]) -> set[str]:
+    """SHA-256 of each file that a release needs."""
+    files = {file["sha256"] for model in release["models"] for file in model["files"]}
+    return files | {golden[part] for golden in release["goldens"] for part in ("image", "expected")}
+
+
+def _remove_packages(paths: Paths, releases: Iterable[dict[str, Any]]) -> None:
+    """What the server keeps of models that no release has, then what no package of it leads to."""
+    wanted = {
+        packages.folder_of(paths, model["id"], model["package_id"])
+        for release in releases
+        for model in release["models"]
+    }
+    for model in _entries(paths.cache / packages.MODELS):
+        for package in _entries(model):
+            if package not in wanted:
+                links.remove_folder(package)
+    used = {os.path.basename(target) for target in _targets(paths.cache / packages.MODELS)}  # noqa: PTH119
+    for blob in _entries(paths.cache / packages.BLOBS):
+        if blob.is_file() and blob.name not in used:
+            links.remove(blob)
+
+
+def _targets(folder: Path) -> Iterable[str]:
+    for entry in folder.rglob("*"):
+        target = links.target_of(entry)
+        if target is not None:
+            yield target
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []

@@ -1,0 +1,265 @@
+"""A release on the device: switch, judge, and keep or go back.
+
+At every moment `current` is the old release or the new one, and after a power cut at any of them `recover` leads to one
+that is whole. Only who holds the lock changes the links; the lock ends with its holder.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, Callable
+
+from visionfleet_device import bundle, links, trial
+from visionfleet_device.errors import Busy, DeviceError
+from visionfleet_device.gate import GateFailed, Watch, judge, last_lines
+from visionfleet_device.locks import held
+from visionfleet_device.machine import Machine, this_machine
+from visionfleet_device.paths import INFERENCE, INFERENCE_UNIT, RELEASE_UNIT, Paths
+from visionfleet_device.prune import prune
+from visionfleet_device.trial import ACCEPTED, RECOVERED, REFUSED, RETURNED, Trial
+
+Judge = Callable[[Paths, Machine, "dict[str, Any]", "dict[str, Any]"], None]
+
+_NOTHING = "Nothing serves now: there was no release before it"
+_LOOK = "see `journalctl -u visionfleet-inference` and `visionfleet-device info` on the device"
+
+
+class Switch:
+    """The releases of one device."""
+
+    def __init__(self, paths: Paths, machine: Machine | None = None, gate: Judge = judge) -> None:
+        self._paths = paths
+        self._machine = machine or this_machine(paths)
+        self._gate = gate
+
+    def release(self, release_id: str) -> dict[str, Any]:
+        """Let a fetched release serve, if it is healthy. Raises DeviceError, with what serves now, where it is not."""
+        self._paths.bundle(release_id)  # no id, no verdict
+        with held(self._paths.lock, "a release"):
+            self._recover()
+            release, image = self._read(release_id)
+            if trial.current(self._paths) == release_id:
+                return self._keep(release, image)
+            return self._try(release, image)
+
+    def recover(self) -> dict[str, Any]:
+        """Put right what a power cut left. Does not wait for the server, which waits for this at boot."""
+        try:
+            with held(self._paths.lock, "a release"):
+                return {"changed": self._recover()}
+        except Busy:
+            return {"changed": False}  # whoever has begun the release is alive
+
+    def rollback(self) -> dict[str, Any]:
+        """Release the previous release, in the unit that outlives whoever asks for it."""
+        previous = trial.previous(self._paths)
+        if previous is None:
+            raise DeviceError("there is no release before the current one", "release one by its file")
+        with suppress(DeviceError):  # the verdict says more
+            self._machine.systemd.start(RELEASE_UNIT.replace("@", f"@{previous}"))
+        verdict = trial.verdict(self._paths)
+        if verdict.get("release") != previous or verdict.get("result") != ACCEPTED:
+            raise DeviceError(str(verdict.get("reason", "the release has left no verdict")), _LOOK)
+        return {"changed": True, "verdict": verdict}
+
+    # a release
+
+    def _read(self, release_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        try:
+            return bundle.read(self._paths, release_id)
+        except DeviceError as error:
+            current = trial.current(self._paths)
+            said = f"{error.message}. {f'Release {current} serves on' if current else 'Nothing has been switched'}"
+            self._refuse(release_id, said, current)
+            raise DeviceError(said, error.fix) from error
+
+    def _keep(self, release: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+        """The release is current already: see that it serves, and start it where it does not."""
+        self._arrange()
+        reason = "it served already"
+        if not self._serves(release, image):
+            reason = "it was current, but did not serve: it was started anew"
+            try:
+                self._start(release)
+                self._gate(self._paths, self._machine, release, image)
+            except (GateFailed, DeviceError) as error:
+                said = f"release {release['id']} is current already, but does not serve: {error}"
+                self._refuse(release["id"], said, None)
+                raise DeviceError(said, _LOOK) from error
+        elif self._is_accepted(release["id"]):
+            return {"changed": False, "verdict": trial.verdict(self._paths)}
+        self._write_verdict("", release["id"], ACCEPTED, reason, release["id"])
+        return {"changed": True, "verdict": trial.verdict(self._paths)}
+
+    def _try(self, release: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+        begun = trial.begin(self._paths, release["id"], self._machine.clock.date())
+        try:
+            self._switch(begun)
+            self._start(release)
+            self._gate(self._paths, self._machine, release, image)
+        except (GateFailed, DeviceError, OSError) as error:
+            self._return(begun, f"release {begun.to} failed: {error}", error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the device goes back
+            self._return(begun, f"release {begun.to} could not be judged: {error!r}", error)
+        self._write_verdict(begun.number, begun.to, ACCEPTED, "it is healthy", begun.to)
+        links.remove(self._paths.trial)
+        with suppress(DeviceError, OSError):  # what is left over is tidied up after the next one
+            prune(self._paths, self._machine.docker)
+        return {"changed": True, "verdict": trial.verdict(self._paths)}
+
+    def _switch(self, begun: Trial) -> None:
+        # `previous` first: where `current` is the new one, `previous` is the old one
+        if begun.before is not None:
+            links.point(self._paths.previous, f"releases/{begun.before}")
+        links.point(self._paths.current, f"releases/{begun.to}")
+        self._arrange()
+
+    def _start(self, release: dict[str, Any]) -> None:
+        links.make_folder(self._paths.cache)
+        self._machine.systemd.reload()
+        try:
+            self._machine.systemd.restart(INFERENCE_UNIT)
+        except DeviceError as error:
+            said = f"the server of release {release['id']} cannot be started: {error}{last_lines(self._machine)}"
+            raise GateFailed(said) from error
+
+    def _return(self, begun: Trial, reason: str, error: Exception) -> None:
+        """Go back to the release before. Always raises DeviceError, with what serves then."""
+        back = f"going back to release {begun.before}" if begun.before else "there was no release before it"
+        with suppress(OSError):  # on a full disk the links can be switched still
+            self._write_verdict(begun.number, begun.to, RETURNED, f"{reason}; {back}", begun.before)
+        serving = self._put_back(begun)
+        said = f"{reason}. {self._start_again(serving)}"
+        self._write_verdict(begun.number, begun.to, RETURNED, said, serving)
+        links.remove(self._paths.trial)
+        raise DeviceError(said, _LOOK) from error
+
+    def _start_again(self, serving: str | None) -> str:
+        """Start what the links lead to, and say whether it serves."""
+        if serving is None:
+            return _NOTHING
+        release, image = bundle.read(self._paths, serving)
+        try:
+            self._start(release)
+            Watch(self._machine, release, image).wait_ready(release["health"]["ready_seconds"])
+        except (GateFailed, DeviceError) as error:
+            return f"Release {serving} was started again, but does not serve either: {error}"
+        return f"Release {serving} (version {release['version']}) serves again"
+
+    # the way back
+
+    def _recover(self) -> bool:
+        """Finish or undo a trial that nobody is at any more. True where something changed."""
+        if not links.exists(self._paths.trial):
+            return self._mend()
+        begun = trial.read(self._paths) or trial.guess(self._paths)
+        verdict = trial.verdict(self._paths)
+        decided = verdict if begun.number and verdict.get("trial") == begun.number else {}
+        if decided.get("result") != ACCEPTED:
+            self._go_back(begun, decided)
+        links.remove(self._paths.trial)
+        return True
+
+    def _go_back(self, begun: Trial, decided: dict[str, Any]) -> None:
+        serving = self._put_back(begun)
+        self._restart_later(serving)
+        now = (
+            f"Release {serving} was started again" if serving else "Nothing serves now: there was no release before it"
+        )
+        if decided:
+            reason = str(decided.get("reason")).partition(". ")[0]
+            self._write_verdict(begun.number, begun.to, RETURNED, f"{reason}. {now}", serving)
+            return
+        reason = f"release {begun.to} was not judged to the end: {self._interruption(begun)}"
+        self._write_verdict(begun.number, begun.to, RECOVERED, f"{reason}. {now}", serving)
+
+    def _interruption(self, begun: Trial) -> str:
+        if not begun.number:
+            return "its trial.json cannot be read"
+        if begun.boot != trial.boot_id(self._paths):
+            return "the device was restarted in the middle, by a power cut or a reboot"
+        return "the program was ended in the middle"
+
+    def _mend(self) -> bool:
+        """Links that lead nowhere, as after a file system's repair."""
+        current, previous = trial.current(self._paths), trial.previous(self._paths)
+        if current is not None and not self._is_whole(current):
+            serving = self._put_back(Trial("", current, None, previous, 0, ""))
+            self._restart_later(serving)
+            now = f"Release {serving} was started in its place" if serving else "Nothing serves now"
+            said = f"release {current} is not whole on the disk any more. {now}"
+            self._write_verdict("", current, RECOVERED, said, serving)
+            return True
+        if previous is not None and (previous == current or not self._is_whole(previous)):
+            links.remove(self._paths.previous)
+            return True
+        return False
+
+    def _put_back(self, begun: Trial) -> str | None:
+        """Let the links be what they were, as far as those releases are whole; gives what is current then."""
+        whole = [name for name in (begun.before, begun.previous) if name and self._is_whole(name)]
+        if not whole:
+            self._clear()
+            return None
+        links.point(self._paths.current, f"releases/{whole[0]}")
+        if begun.previous in whole and begun.previous != whole[0]:
+            links.point(self._paths.previous, f"releases/{begun.previous}")
+        else:
+            links.remove(self._paths.previous)
+        self._arrange()
+        return whole[0]
+
+    def _clear(self) -> None:
+        """Let nothing serve."""
+        with suppress(DeviceError):  # at boot, Docker may not be there yet, and nor is the container
+            self._machine.systemd.stop(INFERENCE_UNIT)
+            self._machine.docker.remove_container(INFERENCE)
+        for link in (self._paths.inference_wanted, self._paths.inference_unit, self._paths.previous):
+            links.remove(link)
+        links.remove(self._paths.current)
+        self._machine.systemd.reload()
+
+    def _restart_later(self, serving: str | None) -> None:
+        if serving is None:
+            return
+        links.make_folder(self._paths.cache)
+        with suppress(DeviceError):  # the links are right: it starts with the next boot, if not now
+            self._machine.systemd.reload()
+            self._machine.systemd.restart(INFERENCE_UNIT, wait=False)
+
+    # what is where
+
+    def _arrange(self) -> None:
+        """Let systemd find the current release's unit, also at the next boot."""
+        wanted = {
+            self._paths.inference_unit: self._paths.current / "inference.service",
+            self._paths.inference_wanted: self._paths.inference_unit,
+        }
+        for link, target in wanted.items():
+            if links.target_of(link) != str(target):
+                links.point(link, str(target))
+
+    def _serves(self, release: dict[str, Any], image: dict[str, Any]) -> bool:
+        if self._machine.systemd.show(INFERENCE_UNIT, "NeedDaemonReload")["NeedDaemonReload"] == "yes":
+            return False  # its unit was written anew
+        try:
+            return Watch(self._machine, release, image).is_serving()
+        except GateFailed:
+            return False
+
+    def _is_whole(self, name: str) -> bool:
+        try:
+            return bundle.is_whole(self._paths, name)
+        except DeviceError:
+            return False  # a link that leads to no release
+
+    def _is_accepted(self, release_id: str) -> bool:
+        verdict = trial.verdict(self._paths)
+        return verdict.get("release") == release_id and verdict.get("result") == ACCEPTED
+
+    def _refuse(self, release_id: str, reason: str, serving: str | None) -> None:
+        self._write_verdict("", release_id, REFUSED, reason, serving)
+
+    def _write_verdict(self, number: str, release_id: str, result: str, reason: str, serving: str | None) -> None:
+        value = {"trial": number, "release": release_id, "result": result, "reason": reason, "serving": serving}
+        links.write_json(self._paths.verdict, {**value, "at": self._machine.clock.date()})
