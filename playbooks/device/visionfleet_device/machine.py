@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import Callable, NamedTuple
 
-from visionfleet_device import server_key
 from visionfleet_device.docker import Docker
 from visionfleet_device.paths import Paths
-from visionfleet_device.server import Server
+from visionfleet_device.server import Server, read_key
 from visionfleet_device.systemd import Systemd
 
 
@@ -41,6 +40,6 @@ def this_machine(paths: Paths) -> Machine:
     """The device that the program runs on."""
 
     def server(port: int) -> Server:
-        return Server(port, server_key.read(paths) or "")  # the key is there when the server is
+        return Server(port, read_key(paths))  # the key is there when the server is
 
     return Machine(Docker(), Systemd(), Clock(), server)

@@ -8,10 +8,14 @@ import urllib.error
 import urllib.request
 from typing import Any, NamedTuple
 
+from visionfleet_device.paths import Paths
+
 READY_SECONDS = 5
 ANSWER_SECONDS = 120  # the first picture may have to wait for the GPU's kernels
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_SHOWN_CHARACTERS = 300
+
+_KEY = "ROBOFLOW_API_KEY="
 
 
 class Reply(NamedTuple):
@@ -64,3 +68,12 @@ class Server:
         except ValueError:
             body = None
         return Reply(status, body, f"it answers {status}: {shown[:MAX_SHOWN_CHARACTERS].strip()}")
+
+
+def read_key(paths: Paths) -> str:
+    """The inference server's own key; empty where it has not been started since the boot."""
+    try:
+        lines = paths.server_env.read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line[len(_KEY) :] for line in lines if line.startswith(_KEY)), "")
