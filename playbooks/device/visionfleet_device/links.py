@@ -26,7 +26,7 @@ def write(path: Path, content: bytes, mode: int = 0o644) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    _put(beside, path)
+    put(beside, path)
 
 
 def write_json(path: Path, value: object) -> None:
@@ -48,6 +48,12 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return cast("Dict[str, Any]", value) if isinstance(value, dict) else None
 
 
+def put(beside: Path, path: Path) -> None:
+    """Rename what lies on the disk beside its place into it."""
+    beside.replace(path)
+    _sync_folder(path.parent)
+
+
 def point(link: Path, target: str) -> None:
     """Let a link lead to `target`."""
     make_folder(link.parent)
@@ -55,7 +61,7 @@ def point(link: Path, target: str) -> None:
     if exists(beside):  # a power cut left it
         beside.unlink()
     beside.symlink_to(target)
-    _put(beside, link)
+    put(beside, link)
 
 
 def exists(path: Path) -> bool:
@@ -100,11 +106,6 @@ def _write_all(descriptor: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _put(beside: Path, path: Path) -> None:
-    beside.replace(path)
-    _sync_folder(path.parent)
 
 
 def _sync_folder(folder: Path) -> None:
