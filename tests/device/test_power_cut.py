@@ -231,7 +231,7 @@ def test_a_trial_that_cannot_be_read_leads_to_what_served(device: Device, conten
     device.cut_power()
     device.boot()
     assert_whole(device, OLD)
-    assert "trial.json cannot be read" in device.verdict["reason"]
+    assert ("trial.json cannot be read" in device.verdict["reason"]) == (at == "after the switch")
     assert_stays(device)
 
 

@@ -163,14 +163,13 @@ class Switch:
     def _go_back(self, begun: Trial, decided: dict[str, Any]) -> None:
         serving = self._put_back(begun)
         self._restart_later(serving)
-        now = (
-            f"Release {serving} was started again" if serving else "Nothing serves now: there was no release before it"
-        )
+        if not begun.to:
+            return  # it had not switched: the last verdict holds
         if decided:
-            reason = str(decided.get("reason")).partition(". ")[0]
-            self._write_verdict(begun.number, begun.to, RETURNED, f"{reason}. {now}", serving)
+            self._write_verdict(begun.number, begun.to, RETURNED, str(decided.get("reason")), serving)
             return
         reason = f"release {begun.to} was not judged to the end: {self._interruption(begun)}"
+        now = f"Release {serving} was started again" if serving else _NOTHING
         self._write_verdict(begun.number, begun.to, RECOVERED, f"{reason}. {now}", serving)
 
     def _interruption(self, begun: Trial) -> str:

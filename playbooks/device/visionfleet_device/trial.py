@@ -62,12 +62,13 @@ def guess(paths: Paths) -> Trial:
     """What an unreadable trial must have been.
 
     `previous` is switched before `current`, so where `current` has been switched, `previous` is what it was. Whether it
-    has been, the last verdict says, which names what served.
+    has been, the last verdict says, which names what served. Where it has not been, nobody knows what was to be: `to`
+    is empty, and that verdict still holds.
     """
     now = current(paths)
-    served = (links.read_json(paths.verdict) or {}).get("serving")
-    before = now if now == served else previous(paths)
-    return Trial("", now or "", before, previous(paths), 0, "")
+    is_switched = now != verdict(paths).get("serving")
+    before = previous(paths) if is_switched else now
+    return Trial("", (now or "") if is_switched else "", before, previous(paths), 0, "")
 
 
 def current(paths: Paths) -> str | None:
