@@ -71,7 +71,7 @@ def rollback(paths: Paths, _: argparse.Namespace) -> Answer:
 
 def serve(paths: Paths, _: argparse.Namespace) -> Answer:
     """answer the inference server as the platform does"""
-    from visionfleet_device.platform import serve as run  # noqa: PLC0415
+    from visionfleet_device.platform_server import serve as run  # noqa: PLC0415
 
     run(paths)
     return None
