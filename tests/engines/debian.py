@@ -28,15 +28,23 @@ class Root:
 
     name: str
     packages: tuple[str, ...]
+    options: tuple[str, ...] = ()  # more of mmdebstrap's
 
     @property
     def folder(self) -> Path:
         """Where it is in the cache."""
-        digest = hashlib.sha256(" ".join((SUITE, *self.packages)).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(" ".join((SUITE, *self.packages, *self.options)).encode()).hexdigest()[:8]
         return CACHE / f"debian-{SUITE}-{self.name}-{digest}"
 
 
-EDGE = Root("edge", _HOST)  # what stands for a device
+# Ansible's modules for packages ask for python3-apt; the images of boards bring it, and a user who may use sudo
+_DEVICE = (*_HOST, "python3-apt", "procps")
+_USER = (
+    '--customize-hook=chroot "$1" useradd --create-home --shell /bin/bash edge',
+    "--customize-hook=echo 'edge ALL=(ALL) NOPASSWD: ALL' >\"$1/etc/sudoers.d/edge\"",
+)
+EDGE = Root("edge", _DEVICE, _USER)  # what stands for a device, as its maker hands it over
+EDGE_DOCKER = Root("edge-docker", (*_DEVICE, "docker.io"), _USER)  # the same with Docker in it
 # what stands for a cloud machine; Pillow is for the stub of the inference server
 CLOUD = Root("cloud", (*_HOST, "cloud-init", "logrotate", "python3-pil"))
 
@@ -59,7 +67,8 @@ def _make(root: Root) -> None:
     """Make it beside its place and move it there when it is whole."""
     unfinished = root.folder.with_name(f".{root.folder.name}.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(root.packages)}", SUITE, unfinished]
+    command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(root.packages)}", *root.options]
+    command += [SUITE, str(unfinished)]
     made = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
     if made.returncode != 0:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -68,5 +77,5 @@ def _make(root: Root) -> None:
 
 
 if __name__ == "__main__":
-    for each in (EDGE, CLOUD):
+    for each in (EDGE, EDGE_DOCKER, CLOUD):
         print(root_folder(each))

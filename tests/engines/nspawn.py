@@ -5,9 +5,11 @@
         host.testinfra.service("ssh").is_running
         host.address                    # 10.93.1.2, from this machine and from nowhere else
         host.stop(); host.write(...); host.start()      # a reboot; files are written while it is down
+    host.kill(); host.start()                       # the power goes and comes back
 
 Many hosts share one root folder through overlays. Those are mounted in the host's own mount namespace, so nothing stays
-mounted; and the host is killed with the process of the test, so nothing stays running, whatever happens.
+mounted; and the host is killed with the process of the test, so nothing stays running, whatever happens. A host has
+this machine's disk, or with `give_disk` one of its own, of a size, that can be full.
 """
 
 from __future__ import annotations
@@ -16,10 +18,10 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import testinfra.host
 from testinfra.backend.base import BaseBackend, CommandResult
@@ -32,7 +34,12 @@ NETWORK = "10.93"
 
 _MOUNT_AND_BOOT = """
 set -e
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+cd "$2"
+[ ! -e disk.img ] || mount -o loop disk.img disk
+mkdir -p disk/upper disk/work disk/docker given
+cp --archive --remove-destination given/. disk/upper
+rm -r given
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/disk/upper,workdir=$2/disk/work" root
 shift 2
 exec systemd-nspawn "$@" </dev/null
 """
@@ -41,8 +48,11 @@ _MACHINE_NETWORK = """
 Name=host0
 [Network]
 Address={address}/24
+Gateway={gateway}
 LinkLocalAddressing=no
 """
+
+HostT = TypeVar("HostT", bound="Host")
 
 
 class Host:
@@ -59,7 +69,7 @@ class Host:
         self.environment: Mapping[str, str] = {}  # of systemd-nspawn
         self._process = ExitStack()
         self._pid: int | None = None
-        for part in ("upper", "work", "root"):
+        for part in ("disk", "root"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         self._prepare()
 
@@ -68,6 +78,16 @@ class Host:
         """Its IPv4 address."""
         assert self.index is not None, f"{self.name} has no network"
         return f"{NETWORK}.{self.index}.2"
+
+    @property
+    def gateway(self) -> str:
+        """This machine's address on the host's cable. Through it the host reaches its others, and no more."""
+        return f"{NETWORK}.{self.index}.1"
+
+    @property
+    def interface(self) -> str:
+        """This machine's end of the cable."""
+        return f"ve-{self.name}"
 
     @property
     def log(self) -> Path:
@@ -90,20 +110,20 @@ class Host:
 
     def write(self, path: str, content: str | bytes, mode: int = 0o644) -> None:
         """Put a file into the host while it is down: what is mounted must not change below the mount."""
-        assert self._pid is None, f"{self.name} is up"
-        target = self.folder / "upper" / path.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
+        target = self._given(path)
         target.write_bytes(content.encode() if isinstance(content, str) else content)
         target.chmod(mode)
 
     def link(self, path: str, target: str) -> None:
         """Put a symbolic link into the host while it is down."""
-        assert self._pid is None, f"{self.name} is up"
-        link = self.folder / "upper" / path.lstrip("/")
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
+        self._given(path).symlink_to(target)
+
+    def give_disk(self, size_mb: int) -> None:
+        """A disk of its own for all that it writes, before its first start. It takes up what is written to it."""
+        image = self.folder / "disk.img"
+        with image.open("xb") as file:
+            file.truncate(size_mb * 1024 * 1024)
+        subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True, timeout=60)
 
     def start(self) -> None:
         """Boot, until systemd takes orders."""
@@ -120,7 +140,13 @@ class Host:
         up = ("systemctl", "show", "--property=Version")
         wait_until(lambda: self.run(*up).returncode == 0, f"{self.name} boots, see {self.log}", BOOT_SECONDS)
         if self.index is not None:
-            _configure_link(f"ve-{self.name}", f"{NETWORK}.{self.index}.1/24")
+            _configure_link(self.interface, f"{self.gateway}/24")
+
+    def kill(self) -> None:
+        """Cut the power: every process of the host is gone at once. Unlike then, this machine still writes what they
+        had written, so a missing fsync goes unseen."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.stop()
 
     def stop(self) -> None:
         """Shut down in order; what does not within 20 s is killed."""
@@ -141,6 +167,14 @@ class Host:
         assert done.returncode == 0, f"{self.name}: {command} failed: {done.stdout}{done.stderr}"
         return done.stdout
 
+    def _given(self, path: str) -> Path:
+        """Where a file waits for the next boot, which puts it onto the host's disk."""
+        assert self._pid is None, f"{self.name} is up"
+        given = self.folder / "given" / path.lstrip("/")
+        given.parent.mkdir(parents=True, exist_ok=True)
+        given.unlink(missing_ok=True)
+        return given
+
     def _prepare(self) -> None:
         """What every host has beside its root folder's files."""
         self.write("/etc/hostname", f"{self.name}\n")
@@ -148,7 +182,10 @@ class Host:
         self.link("/etc/systemd/system/systemd-networkd-wait-online.service", "/dev/null")
         if self.index is not None:
             # before 80-container-host0.network, which asks for DHCP
-            self.write("/etc/systemd/network/10-host0.network", _MACHINE_NETWORK.format(address=self.address))
+            self.write(
+                "/etc/systemd/network/10-host0.network",
+                _MACHINE_NETWORK.format(address=self.address, gateway=self.gateway),
+            )
             networkd = "systemd-networkd.service"
             self.link(f"/etc/systemd/system/multi-user.target.wants/{networkd}", f"/lib/systemd/system/{networkd}")
 
@@ -190,12 +227,12 @@ def booted(name: str, root: Path, folder: Path, *, index: int | None = None) -> 
         host.stop()
 
 
-def made(name: str, root: Path, folder: Path, *, index: int | None = None) -> Host:
+def made(name: str, root: Path, folder: Path, *, index: int | None = None, kind: Callable[..., HostT] = Host) -> HostT:
     """A host that is down, for files and options to be given to it. Skips the test where there can be none."""
     tools = [tool for tool in ("systemd-nspawn", "nsenter", "unshare", "setpriv", "ip") if shutil.which(tool) is None]
     if tools or os.geteuid() != 0:
         missing("systemd-nspawn", f"apt install systemd-container util-linux iproute2 ({tools}), and run as root")
-    return Host(name, root, folder, index=index)
+    return kind(name, root, folder, index=index)
 
 
 def _systemd_below(pid: int) -> int | None:
