@@ -1,4 +1,5 @@
-"""The messages between the hub and its workers (`/worker/v1`): the one place both sides take them from.
+"""The messages between the hub and its workers (`/worker/v1`) and its devices (`/fleet/v1`): the one place both sides
+take them from, but for the program on devices, which has Python's standard library alone.
 
 Requests refuse unknown fields: a worker that sends what this hub does not know must hear of it. Answers ignore them:
 a hub that was upgraded first still serves the workers of yesterday.
@@ -11,6 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -32,6 +34,10 @@ MAX_IMAGE_FILES = 1024  # output files of one image, e.g. its crops
 MAX_REQUEST_BYTES = 16 * 1024 * 1024  # the body of any call to /worker/v1
 MAX_RECORD_BYTES = 4 * 1024 * 1024  # one image's record, as JSON
 MAX_FILE_BYTES = 64 * 1024 * 1024  # one uploaded output file
+
+MAX_REPORTS = 100  # a device's reports in one call
+MAX_REPORT_REQUEST_BYTES = 1024 * 1024  # the body of any call to /fleet/v1
+MAX_REASON = 1000  # characters
 
 
 def _of_a_workers_part(name: str) -> str:
@@ -58,6 +64,22 @@ UploadName = Annotated[
 WorkerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ErrorMessage = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
+
+ReleaseId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
+VersionText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
+ImageText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,511}$")]
+Megabytes = Annotated[int, Field(ge=0, le=2**40)]
+Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+
+
+def one_line(text: str, limit: int = MAX_REASON) -> str:
+    """`text` without what a terminal or a database cannot show, and cut to `limit` characters."""
+    return "".join(letter if letter.isprintable() else " " for letter in text[:limit])
+
+
+# a reason may quote anything that a device has met: it is mended, as refusing it would lose the whole report
+Reason = Annotated[str, BeforeValidator(lambda value: one_line(value) if isinstance(value, str) else value)]
 
 
 def is_json(value: object) -> bool:
@@ -225,3 +247,127 @@ class FailRequest(TaskRequest):
     code: ErrorCode
     message: ErrorMessage
     retryable: bool
+
+
+class Health(StrEnum):
+    """How the server of a device is: it serves, it runs and does not serve, it does not run, there is none."""
+
+    HEALTHY = "healthy"
+    UNREADY = "unready"
+    STOPPED = "stopped"
+    NONE = "none"
+
+
+class VerdictResult(StrEnum):
+    """What became of a release on a device.
+
+    It passed the health gate; it failed, and the device went back; it was cut short, and the device went back; it was
+    not begun.
+    """
+
+    ACCEPTED = "accepted"
+    RETURNED = "returned"
+    RECOVERED = "recovered"
+    REFUSED = "refused"
+
+
+class Verdict(Answer):
+    """The last release that a device was told to make, what became of it and why; `serving` is what it serves since.
+
+    It may be old, and the device's own notes are in it: what is not known here is ignored.
+    """
+
+    release: ReleaseId | Literal[""] | None = None
+    result: VerdictResult
+    reason: Reason = ""
+    at: Seconds | None = None
+    serving: ReleaseId | None = None
+
+
+class DeviceReport(Request):
+    """How a device is, `reported_at` by its own clock (seconds since the epoch). None: the device does not know."""
+
+    reported_at: Seconds
+    health: Health
+    release: ReleaseId | None = None
+    previous: ReleaseId | None = None
+    version: VersionText | None = None
+    image: ImageText | None = None
+    digest: Digest | None = None
+    temperature_celsius: float | None = Field(default=None, ge=-100, le=250, allow_inf_nan=False)
+    disk_free_mb: Megabytes | None = None
+    disk_total_mb: Megabytes | None = None
+    memory_available_mb: Megabytes | None = None
+    memory_total_mb: Megabytes | None = None
+    uptime_seconds: Seconds | None = None
+    verdict: Verdict | None = None
+    queued: int = Field(default=0, ge=0, le=2**31)
+    program: VersionText | None = None
+
+
+class ReportsRequest(Request):
+    """What a device has to report: each a `DeviceReport`.
+
+    They are checked one by one, by the service: one that cannot be taken must not keep those behind it in the queue.
+    """
+
+    reports: tuple[dict[str, JsonValue], ...] = Field(min_length=1, max_length=MAX_REPORTS)
+
+
+class RefusedReport(Answer):
+    """A report that was not taken, by its place in the request. To send it again is of no use."""
+
+    index: int = Field(ge=0)
+    reason: str
+
+
+class ReportsAnswer(Answer):
+    """How many reports are new to the hub, and which were refused. All others it had already."""
+
+    stored: int = Field(ge=0)
+    refused: tuple[RefusedReport, ...] = ()
+
+
+class EnrolAnswer(Answer):
+    """The device's key, which the hub does not show again."""
+
+    key_id: str
+    key: str
+
+
+class ClientKeysAnswer(Answer):
+    """SHA-256 of each key that clients may send to a device, in hexadecimal."""
+
+    client_keys: tuple[str, ...]
+
+
+class SeenReport(DeviceReport):
+    """A report as the hub passes it on."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class DeviceState(Answer):
+    """A device of the file, or one that reports and is not in it (`in_file` unset, and no release asked).
+
+    `release` is what the file asks for, `report` the newest that the device sent. `late`: it was silent for three times
+    as long as it may be; a device that was never seen is not late.
+    """
+
+    name: str
+    in_file: bool
+    group: str | None
+    hardware: str | None
+    site: str | None
+    labels: dict[str, str]
+    release: str | None
+    seen_at: float | None
+    late: bool
+    report: SeenReport | None
+
+
+class DevicesAnswer(Answer):
+    """A page of the devices, and the token of the next one."""
+
+    devices: tuple[DeviceState, ...]
+    next_page_token: str | None = Field(alias="nextPageToken")
