@@ -10,7 +10,9 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Annotated, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, TypeVar, cast, get_args, get_origin, get_type_hints
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,14 @@ class Preflight:
         tuple[str, ...], Doc("`/proc/device-tree/model` holds one of these; empty: the class has no such file.")
     ] = ()
     l4t: Annotated[str, Doc("Release of Jetson Linux, as in `36.4`; empty: the device is no Jetson.")] = ""
-    os: Annotated[str, Doc("System of `/etc/os-release`, as in `debian-12`; empty: not asked.")] = ""
+    os: Annotated[str, Doc("Operating system, as in `debian-12`; empty: not asked.")] = ""
     memory_mb: Annotated[
-        int, Doc("Least memory in MiB that the kernel shows, which is less than is built in; 0: not asked.")
+        int, Doc("Memory in MiB that the device is sold with, of which the kernel shows less; 0: not asked.")
     ] = 0
-    disk_mb: Annotated[int, Doc("Least free space in MiB below `/var/lib` and `/opt`.")] = 6000
-    clock_skew_seconds: Annotated[int, Doc("Most that the device's clock may differ from the controller's.")] = 300
+    disk_mb: Annotated[int, Doc("Free space in MB that the first release needs.")] = 6000
+    clock_skew_seconds: Annotated[int, Doc("Most that the clock may differ from the hub's.")] = 300
     hub_url: Annotated[str, Doc("URL of the hub, which the device must reach.")]
-    registry: Annotated[str, Doc("Registry, `host[:port]`, that the device must reach; empty: Docker Hub.")] = ""
+    registry: Annotated[str, Doc("Registry, `host[:port]`, that the device must reach; empty: none is asked.")] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,13 +137,18 @@ def role_name(role: Role) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", role.__name__).lower()
 
 
-def role_variables(role: Role, **values: object) -> dict[str, object]:
-    """The variables in Ansible for these fields of the role. Raises ValueError for one that the role does not have."""
-    unknown = values.keys() - {field.name for field in fields(role)}
-    if unknown:
-        raise ValueError(f"the role {role_name(role)} has no {', '.join(sorted(unknown))}")
+def role_variables(role: Role, **values: Value) -> dict[str, Value]:
+    """The variables in Ansible for these fields of the role, without those that are as the role's defaults have them.
+
+    Raises:
+        ValueError: the role has no such field.
+    """
     prefix = role_name(role)
-    return {f"{prefix}_{name}": value for name, value in values.items()}
+    defaults = {field.name: field.default for field in fields(role)}
+    unknown = values.keys() - defaults
+    if unknown:
+        raise ValueError(f"the role {prefix} has no {', '.join(sorted(unknown))}")
+    return {f"{prefix}_{name}": value for name, value in values.items() if value != defaults[name]}
 
 
 def argument_specs(role: Role) -> str:
