@@ -29,7 +29,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     folder = tmp_path_factory.mktemp("template")
     config = write_config(folder)
     Hub.open(config).close()
-    roles = ("client", "worker", "server")
+    roles = ("client", "worker", "server", "device", "fleet")
     return Template(folder, {role: create_key(config, name=f"test {role}", role=role)[1] for role in roles})
 
 

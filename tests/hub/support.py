@@ -56,6 +56,8 @@ class Api:
     client_key: str
     worker_key: str
     server_key: str
+    device_key: str
+    fleet_key: str
 
     def get(self, path: str, **params: Any) -> Any:
         return self.client.get(path, params={"api_key": self.client_key, **params})
@@ -77,6 +79,10 @@ class Api:
 
     def worker(self, path: str, **body: Any) -> Any:
         return self.client.post(f"/worker/v1{path}", headers=_bearer(self.worker_key), json=body)
+
+    def fleet(self, method: str, path: str, key: str, **request: Any) -> Any:
+        headers = {**_bearer(key), "Content-Type": "application/json"}
+        return self.client.request(method, f"/fleet/v1{path}", headers=headers, **request)
 
     def run_hub_tasks(self) -> int:
         """Do what the hub's runner would do now; gives the number of tasks."""

@@ -24,7 +24,7 @@ def test_no_request_brings_the_hub_down(api: Api) -> None:
 
 
 def _try(api: Api, operation: APIOperation) -> None:
-    key = api.worker_key if operation.path.startswith("/worker") else api.client_key
+    key = _key(api, operation.path)
 
     @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(case=operation.as_strategy())
@@ -35,3 +35,12 @@ def _try(api: Api, operation: APIOperation) -> None:
         case.call_and_validate(checks=(not_a_server_error,))
 
     call()
+
+
+def _key(api: Api, path: str) -> str:
+    """A key of the role that the path is for."""
+    if path.startswith("/worker"):
+        return api.worker_key
+    if path.startswith("/fleet"):
+        return api.fleet_key if path.startswith("/fleet/v1/devices") else api.device_key
+    return api.client_key

@@ -1,4 +1,4 @@
-"""What every part of the hub works with: the file, the database, the objects, the registry."""
+"""What every part of the hub works with: the file, the database, the objects, the registry, the roster."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from visionfleet.config import DeploymentConfig, SecretUnavailable
 from visionfleet.config.hub import Hub as HubSection
+from visionfleet.hub.fleet.roster import Roster
 from visionfleet.hub.objects.signing import Signer
 from visionfleet.hub.objects.storage import Storage, StorageError
 from visionfleet.hub.registry import Registry
@@ -32,6 +33,7 @@ class Hub:
     storage: Storage
     signer: Signer
     registry: Registry
+    roster: Roster
     work: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
@@ -51,6 +53,7 @@ class Hub:
             storage=Storage.open(config.hub, signer),
             signer=signer,
             registry=Registry(config),
+            roster=Roster(config),
         )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What nobody asks for and must happen all the same: lost tasks end, late jobs end, expired batches go."""
+"""What nobody asks for and must happen all the same: lost tasks end, late jobs end, expired batches and reports go."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
+from visionfleet.hub.fleet.retention import forget_devices, forget_reports
 from visionfleet.hub.processing.publishing import publish
 from visionfleet.hub.processing.stages import end_job, settle
 from visionfleet.hub.staging.ingestion import fail_ingest
@@ -71,6 +72,12 @@ def sweep(hub: Hub) -> int:
     if gone:
         _forget_jobs(hub)
     return gone
+
+
+def forget_fleet(hub: Hub) -> None:
+    """Remove the reports, and the devices of no file, that are past the retention."""
+    forget_reports(hub)
+    forget_devices(hub)
 
 
 def _remove(hub: Hub, row: int) -> None:

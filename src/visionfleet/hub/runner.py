@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
-from visionfleet.hub.housekeeping import bury_overdue, end_failed, sweep
+from visionfleet.hub.housekeeping import bury_overdue, end_failed, forget_fleet, sweep
 from visionfleet.hub.processing.exports import run_export
 from visionfleet.hub.processing.logs import Event, write_task_log
 from visionfleet.hub.staging.ingestion import run_ingest
@@ -78,6 +78,7 @@ class Runner:
                 bury_overdue(self._hub)
                 if rounds % SWEEP_EVERY_TIDIES == 0:
                     sweep(self._hub)
+                    forget_fleet(self._hub)
             except Exception:
                 log.exception("tidy_error")
             rounds += 1

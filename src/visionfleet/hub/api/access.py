@@ -63,6 +63,8 @@ def _with_role(role: Role) -> Callable[[Caller], Caller]:
 
 
 WorkerCaller = Annotated[Caller, Depends(_with_role(Role.WORKER))]
+DeviceCaller = Annotated[Caller, Depends(_with_role(Role.DEVICE))]
+FleetCaller = Annotated[Caller, Depends(_with_role(Role.FLEET))]
 
 
 def check_workspace(caller: Caller, workspace: str) -> str:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from visionfleet import __version__
-from visionfleet.hub.api import health, platform, processing, staging, storage, worker
+from visionfleet.hub.api import fleet, health, platform, processing, staging, storage, worker
 from visionfleet.hub.api.bodies import LimitedBodies
 from visionfleet.hub.api.faults import install_fault_handlers
 from visionfleet.hub.api.metrics import install_metrics
@@ -33,6 +33,6 @@ def create_app(hub: Hub) -> FastAPI:
     app.add_middleware(LimitedBodies)
     install_metrics(app, hub)
     # `platform` goes last: its `/{workspace}/workflows/…` would take the others' paths
-    for routes in (health, storage, staging, processing, worker, platform):
+    for routes in (health, storage, staging, processing, worker, fleet, platform):
         app.include_router(routes.router)
     return app

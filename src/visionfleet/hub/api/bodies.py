@@ -6,7 +6,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visionfleet.hub.staging.ingest import MAX_IMAGE_BYTES
-from visionfleet.protocol import MAX_REQUEST_BYTES
+from visionfleet.protocol import MAX_REPORT_REQUEST_BYTES, MAX_REQUEST_BYTES
 
 MAX_IMAGE_FORM_BYTES = MAX_IMAGE_BYTES + 64 * 1024
 """An image, and what a multipart form puts around it."""
@@ -37,6 +37,8 @@ def _limit(path: str) -> int | None:
     """Bytes of a body that goes to `path`; None where a route counts for itself."""
     if path.startswith("/storage/"):
         return None
+    if path.startswith("/fleet/"):
+        return MAX_REPORT_REQUEST_BYTES
     return MAX_IMAGE_FORM_BYTES if path.endswith("/upload/image") else MAX_REQUEST_BYTES
 
 

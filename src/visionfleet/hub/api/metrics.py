@@ -1,4 +1,4 @@
-"""Prometheus metrics at `/metrics`: requests by route, tasks by kind and state."""
+"""Prometheus metrics at `/metrics`: requests by route, tasks by kind and state, devices by state."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visionfleet.hub.context import Hub
+from visionfleet.hub.fleet.devices import count_devices
 from visionfleet.hub.store.tables import Task
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT"})
@@ -25,10 +26,10 @@ class _Tasks(Collector):
         self._hub = hub
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        return [_family()]
+        return [_task_family()]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        family = _family()
+        family = _task_family()
         query = select(Task.kind, Task.state, func.count()).group_by(Task.kind, Task.state)
         with self._hub.store.read() as session:
             for kind, state, count in session.execute(query):
@@ -36,10 +37,27 @@ class _Tasks(Collector):
         return [family]
 
 
+class _Devices(Collector):
+    """Counts the devices when it is asked, as some grow late while nothing comes of them."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def describe(self) -> Iterable[GaugeMetricFamily]:
+        return [_device_family()]
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        family = _device_family()
+        for state, count in count_devices(self._hub).items():
+            family.add_metric([state], count)
+        return [family]
+
+
 def install_metrics(app: FastAPI, hub: Hub) -> None:
     """Measure each request, and serve what was measured."""
     registry = CollectorRegistry()
     registry.register(_Tasks(hub))
+    registry.register(_Devices(hub))
     seconds = Histogram(
         "visionfleet_hub_request_seconds",
         "Time from a request to its answer",
@@ -91,5 +109,9 @@ def _route(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "other"))
 
 
-def _family() -> GaugeMetricFamily:
+def _task_family() -> GaugeMetricFamily:
     return GaugeMetricFamily("visionfleet_hub_tasks", "Tasks by kind and state", labels=["kind", "state"])
+
+
+def _device_family() -> GaugeMetricFamily:
+    return GaugeMetricFamily("visionfleet_hub_devices", "Devices by state", labels=["state"])
