@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from visionfleet.cli import hub, local, render, worker
+from visionfleet.cli import fleet, hub, local, render, worker
 from visionfleet.cli.cost import cost
 from visionfleet.cli.outputs import outputs
 from visionfleet.cli.schema import schema
@@ -22,5 +22,6 @@ app.command()(cost)
 app.command()(outputs)
 app.add_typer(render.app, name="render")
 app.add_typer(hub.app, name="hub")
+app.add_typer(fleet.app, name="fleet")
 app.add_typer(worker.app, name="worker")
 app.add_typer(local.app, name="local")

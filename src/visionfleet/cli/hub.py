@@ -42,9 +42,10 @@ def _check_name(name: str) -> str:
 def create(
     name: Annotated[str, typer.Option(help="What the key is for.", callback=_check_name)],
     role: Annotated[
-        Literal["client", "worker", "server"],
+        Literal["client", "worker", "server", "fleet"],
         typer.Option(
-            help="client: everything a client does; worker: leases tasks; server: reads workflows and models."
+            help="client: everything a client does; worker: leases tasks; server: reads workflows and models; "
+            "fleet: enrols devices and lists them."
         ),
     ] = "client",
     file: FileOption = DEFAULT_FILE,
