@@ -13,11 +13,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from visionfleet_device import links
 from visionfleet_device.container import CACHE
 from visionfleet_device.paths import Paths
 
 MODELS = "models-cache"
 BLOBS = "shared-blobs"
+CHOICES = "auto-resolution-cache"
 READ_BYTES = 1024 * 1024
 MAX_LINKS = 8
 
@@ -39,6 +41,11 @@ def problem(paths: Paths, model: dict[str, Any]) -> str | None:
         if found != file["sha256"]:
             return f"{file['name']} of model {model['id']} in the server's cache is not the asked one: SHA-256 {found}"
     return None
+
+
+def forget_choices(paths: Paths) -> None:
+    """Let the server ask anew which package a model has: for a day it would take the one of the release before."""
+    links.remove_folder(paths.cache / CHOICES)
 
 
 def folder_of(paths: Paths, model_id: str, package_id: str) -> Path:

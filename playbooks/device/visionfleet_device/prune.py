@@ -85,7 +85,7 @@ def _remove_packages(paths: Paths, releases: Iterable[dict[str, Any]]) -> None:
                 links.remove_folder(package)
     used = {os.path.basename(target) for target in _targets(paths.cache / packages.MODELS)}  # noqa: PTH119
     for blob in _entries(paths.cache / packages.BLOBS):
-        if blob.is_file() and blob.name not in used:
+        if blob.name not in used and not blob.name.startswith("."):  # the server's locks
             links.remove(blob)
 
 

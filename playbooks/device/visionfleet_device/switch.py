@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Callable
 
-from visionfleet_device import bundle, links, trial
+from visionfleet_device import bundle, links, packages, trial
 from visionfleet_device.errors import Busy, DeviceError
 from visionfleet_device.gate import GateFailed, Watch, judge, last_lines
 from visionfleet_device.locks import held
@@ -115,7 +115,7 @@ class Switch:
         self._arrange()
 
     def _start(self, release: dict[str, Any]) -> None:
-        links.make_folder(self._paths.cache)
+        self._prepare_cache()
         self._machine.systemd.reload()
         try:
             self._machine.systemd.restart(INFERENCE_UNIT)
@@ -221,10 +221,14 @@ class Switch:
     def _restart_later(self, serving: str | None) -> None:
         if serving is None:
             return
-        links.make_folder(self._paths.cache)
+        self._prepare_cache()
         with suppress(DeviceError):  # the links are right: it starts with the next boot, if not now
             self._machine.systemd.reload()
             self._machine.systemd.restart(INFERENCE_UNIT, wait=False)
+
+    def _prepare_cache(self) -> None:
+        links.make_folder(self._paths.cache)
+        packages.forget_choices(self._paths)
 
     # what is where
 
