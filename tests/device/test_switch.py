@@ -219,3 +219,13 @@ def test_what_is_not_needed_any_more_goes(device: Device) -> None:
     device.released(OLD, NEW, NEXT)
     assert sorted(folder.name for folder in device.paths.releases.iterdir()) == [NEW, NEXT]
     assert device.images == {image_of(NEW), image_of(NEXT)}
+
+
+def test_the_server_does_not_keep_to_the_package_that_the_release_before_had(device: Device) -> None:
+    """Server 1.8.3 remembers for a day which package of a model it chose."""
+    choices = device.paths.cache / "auto-resolution-cache"
+    for run in (lambda: device.released(OLD), device.switch.recover):
+        links.write(choices / "choice.json", b"{}")
+        links.write(device.paths.trial, b"{")
+        run()
+        assert not choices.exists()

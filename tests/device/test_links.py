@@ -1,0 +1,54 @@
+"""Files, links and locks."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from visionfleet_device import links
+from visionfleet_device.errors import Busy
+from visionfleet_device.locks import held
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    file = tmp_path / "a/b/file"
+    links.write(file, b"old", 0o600)
+    links.write(file, b"new", 0o600)
+    assert file.read_bytes() == b"new"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert [path.name for path in file.parent.iterdir()] == ["file"]
+
+
+def test_a_link_is_replaced_also_where_a_cut_left_half_of_one(tmp_path: Path) -> None:
+    (tmp_path / "link.new").symlink_to("nowhere")
+    links.point(tmp_path / "link", "a")
+    links.point(tmp_path / "link", "b")
+    assert links.target_of(tmp_path / "link") == "b"
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_what_is_gone_is_gone(tmp_path: Path) -> None:
+    links.remove(tmp_path / "nothing")
+    links.remove_folder(tmp_path / "nothing")
+    assert links.target_of(tmp_path / "nothing") is None
+    (tmp_path / "link").symlink_to("nowhere")
+    links.remove(tmp_path / "link")
+    assert not links.exists(tmp_path / "link")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff\xfe", b"\x00" * 100])
+def test_json_that_is_no_object_is_none(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    assert links.read_json(tmp_path / "file") is None
+    assert links.read_json(tmp_path / "nothing") is None
+
+
+def test_a_lock_is_held_by_one_and_let_go_also_by_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), held(tmp_path / "a/lock", "a release"):
+        with pytest.raises(Busy), held(tmp_path / "a/lock", "a release"):
+            pass
+        raise ZeroDivisionError
+    with held(tmp_path / "a/lock", "a release"):
+        pass
