@@ -98,7 +98,3 @@ def _run(*command: str, cwd: Path | None = None) -> str:
     if done.returncode != 0:
         missing("a folder of Debian packages", f"{command[0]} failed: {done.stderr[-2000:]}")
     return done.stdout
-
-
-if __name__ == "__main__":
-    print(package_folder())

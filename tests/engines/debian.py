@@ -1,6 +1,7 @@
 """Debian root folders that hosts of tests boot from, each made once into the user's cache.
 
-python -m tests.engines.debian     makes them all, for a machine that is to run the tests later without a network
+python -m tests.engines.debian     makes them all, and what edge hosts install and run (apt_repository, edge_image), for
+                                   a machine that is to run the tests later without a network
 """
 
 from __future__ import annotations
@@ -77,5 +78,9 @@ def _make(root: Root) -> None:
 
 
 if __name__ == "__main__":
+    from tests.engines import apt_repository, edge_image  # they need what is above
+
     for each in (EDGE, EDGE_DOCKER, CLOUD):
         print(root_folder(each))
+    print(apt_repository.package_folder())
+    print(edge_image.base_layer("amd64"))

@@ -77,9 +77,9 @@ class EdgeHost(Host):
         self.write("/etc/ssh/sshd_config.d/keys.conf", "AuthorizedKeysFile /etc/ssh/keys\nPasswordAuthentication no\n")
         self.ssh_options: list[str] = []
 
-    def start(self) -> None:
-        """Boot, until sshd answers."""
-        super().start()
+    def wait_until_up(self) -> None:
+        """sshd answers: at the end of `start`, and for a host that reboots by itself."""
+        super().wait_until_up()
         wait_until(self._greets, f"{self.name}'s sshd, see {self.log}", SSH_SECONDS)
 
     def ssh(self, command: str, user: str = USER, seconds: float = 60) -> subprocess.CompletedProcess[str]:

@@ -61,7 +61,7 @@ def push_image(
     images: Registry, repository: str, tag: str, behaviour: Behaviour = GOOD, architecture: str = "amd64"
 ) -> str:
     """The digest of the manifest, which the registry then has under the tag."""
-    layers = [_base_layer(architecture).read_bytes(), _stub_layer(tag, behaviour)]
+    layers = [base_layer(architecture).read_bytes(), _stub_layer(tag, behaviour)]
     config = json.dumps(
         {
             "architecture": architecture,
@@ -99,7 +99,7 @@ def _stub_layer(version: str, behaviour: Behaviour) -> bytes:
     return gzip.compress(layer.getvalue(), compresslevel=1, mtime=0)
 
 
-def _base_layer(architecture: str) -> Path:
+def base_layer(architecture: str) -> Path:
     """Debian's Python without the rest of Debian, made if it is not there. Skips the test where it cannot be made."""
     digest = hashlib.sha256(" ".join((SUITE, *_PACKAGES)).encode()).hexdigest()[:8]
     layer = CACHE / f"edge-image-{SUITE}-{architecture}-{digest}.tar.gz"
@@ -129,7 +129,3 @@ def _make_base_layer(layer: Path, architecture: str) -> None:
 
 def _digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
-
-
-if __name__ == "__main__":
-    print(_base_layer("amd64"))

@@ -26,22 +26,34 @@ from typing import Any, TypeVar
 import testinfra.host
 from testinfra.backend.base import BaseBackend, CommandResult
 
+from tests.engines.cgroups import own_groups, remove_groups
 from tests.engines.engine import missing, running, wait_until
 
 BOOT_SECONDS = 60
 NAME_LENGTH = 12  # the kernel takes 15 characters for the interface ve-NAME
 NETWORK = "10.93"
 
+# a host that reboots ends systemd-nspawn with 133, and its cable is gone: both are made again
 _MOUNT_AND_BOOT = """
 set -e
-cd "$2"
+root=$1 folder=$2 groups=$3 interface=$4 address=$5
+shift 5
+cd "$folder"
 [ ! -e disk.img ] || mount -o loop disk.img disk
 mkdir -p disk/upper disk/work disk/docker given
 cp --archive --remove-destination given/. disk/upper
 rm -r given
-mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/disk/upper,workdir=$2/disk/work" root
-shift 2
-exec systemd-nspawn "$@" </dev/null
+mount -t overlay overlay -o "lowerdir=$root,upperdir=$folder/disk/upper,workdir=$folder/disk/work" root
+[ -z "$address" ] || ip -oneline monitor link | while read -r line; do
+  case "$line" in
+  Deleted*) ;;
+  *" $interface@"*) ip -4 addr show dev "$interface" | grep -q inet || {
+    ip addr add "$address" dev "$interface" && ip link set "$interface" up; } || : ;;
+  esac
+done &
+for group in $groups; do echo 0 >"$group/cgroup.procs"; done
+while status=0; systemd-nspawn "$@" </dev/null || status=$?; [ "$status" -eq 133 ]; do :; done
+exit "$status"
 """
 _MACHINE_NETWORK = """
 [Match]
@@ -68,7 +80,7 @@ class Host:
         self.options: list[str] = []  # more of systemd-nspawn's, such as --bind=
         self.environment: Mapping[str, str] = {}  # of systemd-nspawn
         self._process = ExitStack()
-        self._pid: int | None = None
+        self._unshare: int | None = None  # the process that holds the host's
         for part in ("disk", "root"):
             (self.folder / part).mkdir(parents=True, exist_ok=True)
         self._prepare()
@@ -96,9 +108,10 @@ class Host:
 
     @property
     def pid(self) -> int:
-        """Of its systemd, as this machine counts."""
-        assert self._pid is not None, f"{self.name} is down"
-        return self._pid
+        """Of its systemd, as this machine counts; another after a reboot."""
+        pid = self._systemd()
+        assert pid is not None, f"{self.name} is down, or between two boots: see {self.log}"
+        return pid
 
     @property
     def testinfra(self) -> testinfra.host.Host:
@@ -129,18 +142,23 @@ class Host:
         """Boot, until systemd takes orders."""
         # a process namespace ends with its first process, which ends with this one: whatever happens, no host stays
         command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child=KILL", "--pid", "--mount-proc"]
-        command += ["sh", "-c", _MOUNT_AND_BOOT, "sh", str(self.root), str(self.folder), *self._nspawn()]
+        groups = own_groups(self.name)
+        self._process.callback(remove_groups, groups)
+        cable = (self.interface, "" if self.index is None else f"{self.gateway}/24")
+        places = (str(self.root), str(self.folder), " ".join(map(str, groups)))
+        command += ["sh", "-c", _MOUNT_AND_BOOT, "sh", *places, *cable, *self._nspawn()]
         process = self._process.enter_context(running(command, self.log, self.environment))
         self._process.callback(self._ended)
         wait_until(
             lambda: process.poll() is not None or _systemd_below(process.pid), f"{self.name} starts", BOOT_SECONDS
         )
         assert process.poll() is None, f"{self.name} does not boot: {self.log.read_text(errors='replace')[-2000:]}"
-        self._pid = _systemd_below(process.pid)
-        up = ("systemctl", "show", "--property=Version")
-        wait_until(lambda: self.run(*up).returncode == 0, f"{self.name} boots, see {self.log}", BOOT_SECONDS)
-        if self.index is not None:
-            _configure_link(self.interface, f"{self.gateway}/24")
+        self._unshare = process.pid
+        self.wait_until_up()
+
+    def wait_until_up(self) -> None:
+        """systemd takes orders, and the cable is in: at the end of `start`, and for a host that reboots by itself."""
+        wait_until(self._is_up, f"{self.name} boots, see {self.log}", BOOT_SECONDS)
 
     def kill(self) -> None:
         """Cut the power: every process of the host is gone at once. Unlike then, this machine still writes what they
@@ -150,7 +168,7 @@ class Host:
 
     def stop(self) -> None:
         """Shut down in order; what does not within 20 s is killed."""
-        pid, self._pid = self._pid, None
+        pid = self._systemd()
         self._process.close()
         if pid is not None:
             with suppress(ProcessLookupError):
@@ -158,7 +176,7 @@ class Host:
 
     def run(self, *command: str, check: bool = False, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command as the host's root."""
-        inside = ["nsenter", "--target", str(self.pid), "--all", "--wd=/", "env", "-i", f"PATH={PATH}", *command]
+        inside = [*_inside(self.pid), *command]
         return subprocess.run(inside, capture_output=True, text=True, errors="replace", timeout=seconds, check=check)
 
     def check(self, *command: str, seconds: float = 60) -> str:
@@ -169,7 +187,7 @@ class Host:
 
     def _given(self, path: str) -> Path:
         """Where a file waits for the next boot, which puts it onto the host's disk."""
-        assert self._pid is None, f"{self.name} is up"
+        assert self._unshare is None, f"{self.name} is up"
         given = self.folder / "given" / path.lstrip("/")
         given.parent.mkdir(parents=True, exist_ok=True)
         given.unlink(missing_ok=True)
@@ -194,8 +212,18 @@ class Host:
         options = ["--quiet", "--register=no", "--keep-unit", "--console=pipe", "--boot", network, *self.options]
         return [*options, f"--machine={self.name}", f"--directory={self.folder}/root"]
 
+    def _systemd(self) -> int | None:
+        return None if self._unshare is None else _systemd_below(self._unshare)
+
+    def _is_up(self) -> bool:
+        pid = self._systemd()
+        if pid is None or (self.index is not None and not _has_address(self.interface, self.gateway)):
+            return False
+        asked = [*_inside(pid), "systemctl", "show", "--property=Version"]
+        return subprocess.run(asked, capture_output=True, check=False, timeout=BOOT_SECONDS).returncode == 0
+
     def _ended(self) -> None:
-        self._pid = None
+        self._unshare = None
 
 
 class Nsenter(BaseBackend):
@@ -209,7 +237,7 @@ class Nsenter(BaseBackend):
 
     def run(self, command: str, *args: str, **kwargs: Any) -> CommandResult:  # noqa: ARG002 - the base's signature
         """Run a shell command inside."""
-        inside = f"nsenter --target {self.pid} --all --wd=/ env -i PATH={PATH} /bin/sh -c %s"
+        inside = f"{' '.join(_inside(self.pid))} /bin/sh -c %s"
         return self.run_local(inside, self.get_command(command, *args))
 
 
@@ -235,21 +263,30 @@ def made(name: str, root: Path, folder: Path, *, index: int | None = None, kind:
     return kind(name, root, folder, index=index)
 
 
+def _inside(pid: int) -> list[str]:
+    return ["nsenter", "--target", str(pid), "--all", "--wd=/", "env", "-i", f"PATH={PATH}"]
+
+
 def _systemd_below(pid: int) -> int | None:
-    """The host's first process: unshare has started a shell, that has become systemd-nspawn, which has started it."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        for shell in _children(pid):
-            for child in _children(shell):
+    """The host's first process: unshare has started a shell, that has started systemd-nspawn, which has started it."""
+    level = [pid]
+    for _ in range(3):
+        level = [child for parent in level for child in _children(parent)]
+        for child in level:
+            with suppress(OSError):
                 if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
                     return child
     return None
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
-def _configure_link(interface: str, address: str) -> None:
-    """This machine's end of the cable; the kernel takes it away with the host."""
-    for command in (["addr", "replace", address, "dev", interface], ["link", "set", interface, "up"]):
-        subprocess.run(["ip", *command], check=True, timeout=10)
+def _has_address(interface: str, address: str) -> bool:
+    """This machine's end of the cable is in; the kernel takes it away with the host."""
+    command = ["ip", "-4", "addr", "show", "dev", interface]
+    return f"inet {address}/" in subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
