@@ -184,26 +184,22 @@ def test_what_was_sent_before_the_line_broke_is_not_sent_again(kernel: Device, h
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_reports_that_the_hub_does_not_understand_do_not_block_the_others(
-    kernel: Device, hub: HubStandIn, capsys: pytest.CaptureFixture[str], status: int
+    kernel: Device, hub: HubStandIn, status: int
 ) -> None:
     hub.faults = iter([Unreachable("away")] * 149)
     for _ in range(149):
         tell(kernel)
     hub.faults = iter([Refused(status, "no such field", "")])
-    with pytest.raises(DeviceError, match="does not understand 100 reports"):
+    with pytest.raises(DeviceError, match="refused 100 reports, which are lost: no such field"):
         tell(kernel)
     assert (len(hub.reports), waiting(kernel)) == (50, 0)
-    assert "100 reports are dropped: no such field" in capsys.readouterr().err
     assert client_keys.read(kernel.paths) == DIGESTS
 
 
-def test_a_report_that_is_refused_by_itself_is_told(
-    kernel: Device, hub: HubStandIn, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_report_that_is_refused_by_itself_is_told(kernel: Device, hub: HubStandIn) -> None:
     hub.refused = [{"index": 0, "reason": "digest: no digest"}]
-    with pytest.raises(DeviceError, match="does not understand 1 report"):
+    with pytest.raises(DeviceError, match="refused 1 reports, which are lost: digest: no digest"):
         tell(kernel)
-    assert "digest: no digest" in capsys.readouterr().err
     assert waiting(kernel) == 0
 
 

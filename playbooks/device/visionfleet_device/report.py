@@ -20,31 +20,34 @@ _NOT_UNDERSTOOD = (400, 413, 422)  # sent again, it would be refused again
 
 
 def report(paths: Paths, machine: Machine | None = None, clock: Callable[[], float] = time.time) -> None:
-    """Spool a report, send the queue, take over the clients' keys.
+    """Make a report, send all that wait, take over the clients' keys.
 
-    That the hub is away is no error: the queue waits. Raises DeviceError for what a person must mend.
+    That the hub is away is no error: they go on waiting. Raises DeviceError for what a person must mend.
     """
     spool = Spool(paths.reports)
     unsaved = _add(spool, {**state.read(paths, machine or this_machine(paths)), **_frame(spool, clock)})
     hub = Hub.of(paths, ATTEMPTS)
     try:
-        dropped = send(spool, hub) + _send_batch(hub, unsaved)
+        reasons = send(spool, hub) + _send_batch(hub, unsaved)
         client_keys.refresh(paths, hub)
     except Unreachable as error:
         _say(f"{error.message}; {len(spool)} reports wait")
         return
-    if dropped:
-        raise DeviceError(f"the hub does not understand {dropped} reports, which are lost", "bring the hub up to date")
+    if reasons:
+        message = f"the hub refused {len(reasons)} reports, which are lost: {reasons[-1]}"
+        raise DeviceError(
+            message, "mend what it says; if it says nothing clear, bring hub and device to the same version"
+        )
 
 
-def send(spool: Spool, hub: Hub) -> int:
-    """Send what waits, the oldest first; gives how many reports the hub did not understand."""
-    dropped = 0
+def send(spool: Spool, hub: Hub) -> list[str]:
+    """Send what waits, the oldest first; gives the reason for each report that the hub will never take."""
+    reasons: list[str] = []
     while True:
         batch = spool.oldest(BATCH)
         if not batch:
-            return dropped
-        dropped += _send_batch(hub, list(batch.values()))
+            return reasons
+        reasons += _send_batch(hub, list(batch.values()))
         spool.remove(batch)
 
 
@@ -58,21 +61,17 @@ def _add(spool: Spool, report: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def _send_batch(hub: Hub, reports: list[dict[str, Any]]) -> int:
-    """Send reports; gives how many the hub did not understand."""
+def _send_batch(hub: Hub, reports: list[dict[str, Any]]) -> list[str]:
     if not reports:
-        return 0
+        return []
     try:
         answer = hub.post("/fleet/v1/reports", {"reports": reports})
     except Refused as error:
         if error.status not in _NOT_UNDERSTOOD:
             raise
-        _say(f"{len(reports)} reports are dropped: {error.message}")
-        return len(reports)
-    refused = cast("list[object]", answer.get("refused") or [])
-    for one in refused:
-        _say(f"a report is dropped: {one}")
-    return len(refused)
+        return [error.message] * len(reports)
+    refused = cast("list[dict[str, Any]]", answer.get("refused") or [])
+    return [str(one.get("reason")) for one in refused]
 
 
 def _frame(spool: Spool, clock: Callable[[], float]) -> dict[str, Any]:
