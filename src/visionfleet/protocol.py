@@ -69,7 +69,7 @@ ReleaseId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 VersionText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$")]
 ImageText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,511}$")]
-Megabytes = Annotated[int, Field(ge=0, le=2**40)]
+Mebibytes = Annotated[int, Field(ge=0, le=2**40)]
 Seconds = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
 
 
@@ -295,10 +295,10 @@ class DeviceReport(Request):
     image: ImageText | None = None
     digest: Digest | None = None
     temperature_celsius: float | None = Field(default=None, ge=-100, le=250, allow_inf_nan=False)
-    disk_free_mb: Megabytes | None = None
-    disk_total_mb: Megabytes | None = None
-    memory_available_mb: Megabytes | None = None
-    memory_total_mb: Megabytes | None = None
+    disk_free_mb: Mebibytes | None = None
+    disk_total_mb: Mebibytes | None = None
+    memory_available_mb: Mebibytes | None = None
+    memory_total_mb: Mebibytes | None = None
     uptime_seconds: Seconds | None = None
     verdict: Verdict | None = None
     queued: int = Field(default=0, ge=0, le=2**31)

@@ -119,7 +119,7 @@ def test_the_table_shows_what_is_asked_and_what_is(file: str, monkeypatch: pytes
     assert (result.exit_code, result.stderr) == (0, "")
     assert row(result.stdout, "dock-01") == [
         *("dock-01", "docks", "3f9a1c0b7d21", "1.8.3", "healthy"),
-        *("52", "12.3 of 58.0", "3.2 of 8.0", "12 s ago"),
+        *("52", "12.0 of 56.6", "3.1 of 7.8", "12 s ago"),
     ]
     assert row(result.stdout, "dock-02")[4:7] == ["unready", "-", "-"]
     assert row(result.stdout, "dock-03")[2] == "3f9a1c0b7d21, asked 88aa00bb11cc"

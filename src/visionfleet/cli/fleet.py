@@ -100,7 +100,7 @@ def _table(devices: Sequence[DeviceState], now: float) -> Table:
     table = Table(box=SIMPLE_HEAD)
     for name in ("device", "group", "release", "version", "health"):
         table.add_column(name)
-    for name in ("°C", "GB disk free", "GB memory free", "seen"):
+    for name in ("°C", "GiB disk free", "GiB memory free", "seen"):
         table.add_column(name, justify="right")
     for device in devices:
         report = device.report
@@ -170,7 +170,7 @@ def _ago(seconds: float) -> str:
 def _share(free_mb: int | None, total_mb: int | None) -> str:
     if free_mb is None or total_mb is None:
         return UNKNOWN
-    return f"{free_mb / 1000:.1f} of {total_mb / 1000:.1f}"
+    return f"{free_mb / 1024:.1f} of {total_mb / 1024:.1f}"
 
 
 def _marked(text: str, style: str) -> str:
