@@ -30,7 +30,7 @@ def api(tmp_path: Path, disk: Path) -> Iterator[Api]:
     hub = Hub.open(config)
     client = TestClient(create_app(hub), base_url="http://hub.test", raise_server_exceptions=False)
     key = create_key(config, name="client")[1]
-    yield Api(client, hub, key, "", "")
+    yield Api(client, hub, client_key=key, worker_key="", server_key="", device_key="", fleet_key="")
     hub.close()
 
 
