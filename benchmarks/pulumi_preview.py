@@ -132,7 +132,7 @@ def make_deployment(folder: Path, devices: int) -> Path:
 def make_group(index: int, numbers: Sequence[int]) -> dict[str, object]:
     """A group of edge devices."""
     devices = [{"name": f"device-{n}", "address": f"10.{100 + n // 65536}.{n // 256 % 256}.{n % 256}"} for n in numbers]
-    return {"name": f"site-{index}", "hardware": "jetson-orin-nano", "devices": devices}
+    return {"name": f"site-{index}", "hardware": "jetson-orin-nano", "jetpack": "6.2", "devices": devices}
 
 
 def preview(stack: Stack) -> int:

@@ -34,6 +34,7 @@ def test_a_package_is_read(tmp_path: Path) -> None:
     for file in read.files:
         content = file.path.read_bytes()
         assert (file.size, file.md5) == (len(content), hashlib.md5(content).hexdigest())  # noqa: S324 - as the server does
+        assert file.sha256 == hashlib.sha256(content).hexdigest()
     assert (read.class_names, read.opset) == (("bolt", "nut"), 17)
     assert (read.dynamic_batch, read.static_batch) == (True, None)
 

@@ -13,6 +13,7 @@ from visionfleet.config.cloud import Cloud
 from visionfleet.config.cloud_rules import CLOUD_RULES
 from visionfleet.config.dedicated import Dedicated
 from visionfleet.config.edge import Edge
+from visionfleet.config.edge_rules import EDGE_RULES
 from visionfleet.config.hub import Hub
 from visionfleet.config.inference import Inference
 from visionfleet.config.kinds import Domain, FolderPath, Label, Slug
@@ -51,7 +52,7 @@ def _models_unique(data: object) -> Iterator[Breach]:
 class DeploymentConfig(RuledSection):
     """A deployment: everything that visionfleet reads, checked and frozen."""
 
-    cross_rules = (_ports_apart, _models_unique, *CLOUD_RULES)
+    cross_rules = (_ports_apart, _models_unique, *CLOUD_RULES, *EDGE_RULES)
 
     api_version: ApiVersion = Field(
         default=ApiVersion.V1, alias="apiVersion", description="Form of the file; this release reads visionfleet/v1."

@@ -41,7 +41,7 @@ class Runtime(StrEnum):
     JETSON = "jetson"
 
 
-class JetPack(StrEnum):
+class Jetpack(StrEnum):
     """The releases of NVIDIA's software for Jetson."""
 
     V5_1 = "5.1"
@@ -81,7 +81,7 @@ class DeviceClassFacts:
     compute_capability: str | None = None
     memory_gb: int | None = None
     device_tree: tuple[str, ...] = ()
-    jetpacks: tuple[JetPack, ...] = ()
+    jetpacks: tuple[Jetpack, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +94,17 @@ class JetPackFacts:
 
 _IMAGE = "roboflow/roboflow-inference-server-jetson-"
 JETPACKS: Mapping[str, JetPackFacts] = {
-    JetPack.V5_1: JetPackFacts((35, 2), f"{_IMAGE}5.1.1"),
-    JetPack.V6_0: JetPackFacts((36, 3), f"{_IMAGE}6.0.0"),
+    Jetpack.V5_1: JetPackFacts((35, 2), f"{_IMAGE}5.1.1"),
+    Jetpack.V6_0: JetPackFacts((36, 3), f"{_IMAGE}6.0.0"),
     # its L4T is 36.4 as that of 6.2, which the minor alone does not tell apart: so the server's own rule has it, too
-    JetPack.V6_1: JetPackFacts((36, 4), f"{_IMAGE}6.2.0"),
-    JetPack.V6_2: JetPackFacts((36, 4), f"{_IMAGE}6.2.0"),
-    JetPack.V7_2: JetPackFacts((39, 2), f"{_IMAGE}7.2.0"),
+    Jetpack.V6_1: JetPackFacts((36, 4), f"{_IMAGE}6.2.0"),
+    Jetpack.V6_2: JetPackFacts((36, 4), f"{_IMAGE}6.2.0"),
+    Jetpack.V7_2: JetPackFacts((39, 2), f"{_IMAGE}7.2.0"),
 }
 
 
 def _orin(memory_gb: int, *device_tree: str) -> DeviceClassFacts:
-    jetpacks = (JetPack.V5_1, JetPack.V6_0, JetPack.V6_1, JetPack.V6_2, JetPack.V7_2)
+    jetpacks = (Jetpack.V5_1, Jetpack.V6_0, Jetpack.V6_1, Jetpack.V6_2, Jetpack.V7_2)
     return DeviceClassFacts(Family.JETSON, "aarch64", Runtime.JETSON, "8.7", memory_gb, device_tree, jetpacks)
 
 
@@ -119,7 +119,7 @@ DEVICE_CLASSES: Mapping[DeviceClass, DeviceClassFacts] = {
     DeviceClass.JETSON_ORIN_NX: _orin(8, "Orin NX"),
     DeviceClass.JETSON_AGX_ORIN: _orin(32, "AGX Orin"),
     DeviceClass.JETSON_XAVIER_NX: DeviceClassFacts(
-        Family.JETSON, "aarch64", Runtime.JETSON, "7.2", 8, ("Xavier NX",), (JetPack.V5_1,)
+        Family.JETSON, "aarch64", Runtime.JETSON, "7.2", 8, ("Xavier NX",), (Jetpack.V5_1,)
     ),
     DeviceClass.RASPBERRY_PI_4: _raspberry_pi(4, "Raspberry Pi 4", "Raspberry Pi Compute Module 4"),
     DeviceClass.RASPBERRY_PI_5: _raspberry_pi(4, "Raspberry Pi 5", "Raspberry Pi Compute Module 5"),

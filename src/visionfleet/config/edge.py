@@ -1,12 +1,24 @@
 """Section `edge`: the devices at the edge, in groups that are alike."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from visionfleet.config.device_classes import DeviceClass, JetPack, OperatingSystem
+from visionfleet.config.device_classes import DeviceClass, Jetpack, OperatingSystem
+from visionfleet.config.edge_rules import (
+    SSH_PORT,
+    account_whole,
+    addresses_unique,
+    image_of_hardware,
+    jetpack_of_hardware,
+    names_unique,
+    one_question,
+    os_of_hardware,
+    power_of_hardware,
+    something_else,
+)
 from visionfleet.config.kinds import (
     Account,
     Address,
@@ -24,10 +36,9 @@ from visionfleet.config.kinds import (
     WorkflowId,
 )
 from visionfleet.config.secrets import SecretRef
-from visionfleet.config.section import Breach, RuledSection, Section, defaults, entries, peek, refusal
+from visionfleet.config.section import RuledSection, Section, defaults, refusal
 
 FLEET_KEY = SecretRef("env", "VISIONFLEET_FLEET_KEY")
-SSH_PORT = 22
 
 Labels = Mapping[Label, LabelValue]
 
@@ -46,8 +57,10 @@ class Isolation(StrEnum):
     PRIVILEGED = "privileged"
 
 
-class EdgeRegistry(Section):
+class EdgeRegistry(RuledSection):
     """What devices need to pull from `inference.registry`, beside its address."""
+
+    cross_rules = (account_whole,)
 
     ca: FolderPath | None = Field(
         default=None, description="Certificate of the authority that signed the registry's, in PEM."
@@ -79,8 +92,10 @@ class Health(Section):
     )
 
 
-class Golden(Section):
+class Golden(RuledSection):
     """A picture whose answer is known: a release that answers otherwise goes back."""
+
+    cross_rules = (one_question,)
 
     name: Label = Field(description="Name of the golden picture.")
     image: FolderPath = Field(description="The picture, a file.")
@@ -90,7 +105,11 @@ class Golden(Section):
         description="JSON file with what the answer must hold; keys that it leaves out may be anything."
     )
     tolerance: float = Field(
-        default=0.05, strict=True, ge=0, le=1000, description="How far a number of the answer may be from the expected."
+        default=0.05,
+        strict=True,
+        ge=0,
+        le=1,
+        description="How far a fraction may be from the expected, as a share of the larger of both, or of 1.",
     )
 
 
@@ -143,12 +162,14 @@ class Device(Section):
     exposure: Exposure | None = Field(default=None, description="Who reaches its server.")
 
 
-class DeviceGroup(Section):
+class DeviceGroup(RuledSection):
     """Devices of one kind, which are released to together."""
+
+    cross_rules = (jetpack_of_hardware, os_of_hardware, power_of_hardware, image_of_hardware)
 
     name: Label = Field(description="Name of the group.")
     hardware: DeviceClass = Field(description="What the devices are.")
-    jetpack: JetPack | None = Field(
+    jetpack: Jetpack | None = Field(
         default=None, description="JetPack of the devices, in quotes: of a Jetson required, of others nothing."
     )
     os: OperatingSystem | None = Field(
@@ -164,7 +185,7 @@ class DeviceGroup(Section):
     )
     image: Repository | None = Field(
         default=None,
-        description="Repository of the image; `inference.image` unless given, else the one for the devices.",
+        description="Repository of the image; unless given, `inference.image`, or what fits a Jetson or an NVIDIA GPU.",
     )
     digest: Digest | None = Field(default=None, description="Digest that pins the image instead of the version.")
     models: tuple[ModelId, ...] | None = Field(
@@ -186,8 +207,10 @@ class DeviceGroup(Section):
     )
 
 
-class Override(Section):
+class Override(RuledSection):
     """What devices with certain labels have instead. A later one wins, and a device's own keys win over all."""
+
+    cross_rules = (something_else,)
 
     match: Labels = Field(description="Labels that a device must have, all of them.")
     version: Version | None = Field(default=None, description="Version of the inference server, in quotes.")
@@ -197,32 +220,10 @@ class Override(Section):
     exposure: Exposure | None = Field(default=None, description="Who reaches the devices' servers.")
 
 
-def _names_unique(data: object) -> Iterator[Breach]:
-    """Names are inventory names: of two groups or two devices alike, one would vanish."""
-    groups: dict[str, str] = {}
-    devices: dict[str, str] = {}
-    for number, group in enumerate(entries(peek(data, "groups"))):
-        yield from _repeated(groups, ("groups", number, "name"), peek(group, "name"), "group")
-        for index, device in enumerate(entries(peek(group, "devices"))):
-            place = ("groups", number, "devices", index, "name")
-            yield from _repeated(devices, place, peek(device, "name"), "device")
-
-
-def _repeated(seen: dict[str, str], place: tuple[str | int, ...], name: object, noun: str) -> Iterator[Breach]:
-    if not isinstance(name, str):
-        return
-    if name in seen:
-        rule = f"is also the name of edge.{seen[name]}"
-        yield Breach(place, name, "duplicate-name", rule, f"give each {noun} a name of its own")
-        return
-    group, *device = (part for part in place if isinstance(part, int))
-    seen[name] = f"groups[{group}].devices[{device[0]}]" if device else f"groups[{group}]"
-
-
 class Edge(RuledSection):
     """The devices at the edge. They are no resources of the cloud."""
 
-    cross_rules = (_names_unique,)
+    cross_rules = (names_unique, addresses_unique)
 
     fleet_key: SecretRef = Field(
         default=FLEET_KEY,

@@ -12,6 +12,10 @@ from visionfleet.config.errors import ConfigError, Problem, display_path, shown
 MEBIBYTE = 1024 * 1024
 
 
+class _DuplicateKeyError(ValueError):
+    """A key of a JSON object stands twice; json keeps the last without a word."""
+
+
 def read_text(path: Path, max_bytes: int, hint: str = "") -> str:
     """The text of the file at `path`, at most `max_bytes` of UTF-8. `hint` tells what should be there.
 
@@ -35,7 +39,7 @@ def read_json(path: Path, max_bytes: int) -> dict[str, object]:
     """
     text = read_text(path, max_bytes)
     try:
-        value: object = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_no_constant)
+        value: object = json.loads(text, object_pairs_hook=unique_keys, parse_constant=no_constant)
     except _DuplicateKeyError as error:
         _refuse_duplicate(path, text, str(error))
     except json.JSONDecodeError as error:
@@ -47,6 +51,21 @@ def read_json(path: Path, max_bytes: int) -> dict[str, object]:
     if not isinstance(value, dict):
         refuse_file(path, "json-kind", "is not a JSON object", "write '{', keys and values, and '}'", (1, 1))
     return cast("dict[str, object]", value)
+
+
+def unique_keys(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+    """For json's `object_pairs_hook`: raises ValueError where a key stands twice, of which json keeps the last."""
+    result: dict[str, object] = {}
+    for key, value in pairs:
+        if key in result:
+            raise _DuplicateKeyError(key)
+        result[key] = value
+    return result
+
+
+def no_constant(name: str) -> NoReturn:
+    """For json's `parse_constant`: NaN and infinity are not JSON."""
+    raise ValueError(name)
 
 
 def folder_fault(path: Path) -> str | None:
@@ -91,23 +110,6 @@ def _read_bytes(path: Path, max_bytes: int, hint: str) -> bytes:
         fix = "look at what it holds: no file of its kind is as large"
         refuse_file(path, "file-too-large", f"is over {max_bytes // MEBIBYTE} MiB", fix)
     return content
-
-
-class _DuplicateKeyError(ValueError):
-    """A key of a JSON object stands twice; json keeps the last without a word."""
-
-
-def _unique_keys(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
-    result: dict[str, object] = {}
-    for key, value in pairs:
-        if key in result:
-            raise _DuplicateKeyError(key)
-        result[key] = value
-    return result
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
 
 
 def _refuse_duplicate(path: Path, text: str, key: str) -> NoReturn:

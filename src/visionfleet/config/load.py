@@ -1,6 +1,7 @@
 """The way from a file to a checked, frozen `DeploymentConfig`."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import cast
@@ -9,9 +10,12 @@ from pydantic import ValidationError
 
 from visionfleet.config.assets import models_of, package_findings, workflow_problems
 from visionfleet.config.deployment import DeploymentConfig
+from visionfleet.config.devices import with_devices
 from visionfleet.config.document import Document, Fault, Place, find_places, nearest_place, read
+from visionfleet.config.edge_assets import edge_findings
 from visionfleet.config.errors import ConfigError, Problem, display_path, path_text, shown
 from visionfleet.config.files import MEBIBYTE, read_text
+from visionfleet.config.rows import row_at
 from visionfleet.config.section import Location
 from visionfleet.config.translate import Finding, findings_of
 
@@ -31,13 +35,24 @@ def load(path: Path | str) -> DeploymentConfig:
     text = read_text(path, MAX_FILE_BYTES, _HINT).removeprefix("\ufeff")
     document = read(text)
     folder = path.absolute().parent
-    config, problems = _validate(document.data, folder) if () not in document.unknown else (None, [])
+    if () in document.unknown:
+        raise ConfigError(_placed([], document, display_path(path), text))
+    data, problems = _whole(document.data, folder)
+    config, found = _validate(data, folder, devices_known=not problems)
+    problems += found
     if config is None or problems or document.faults:
-        raise ConfigError(_placed(problems, document, display_path(path), text))
+        raise ConfigError(_placed(problems, replace(document, data=data), display_path(path), text))
     return config
 
 
-def _validate(data: object, folder: Path) -> tuple[DeploymentConfig | None, list[Finding | Problem]]:
+def _whole(data: object, folder: Path) -> tuple[object, list[Finding | Problem]]:
+    """The data with the devices of the files that it names, and what is wrong with these."""
+    return with_devices(cast("dict[str, object]", data), folder) if isinstance(data, dict) else (data, [])
+
+
+def _validate(
+    data: object, folder: Path, *, devices_known: bool
+) -> tuple[DeploymentConfig | None, list[Finding | Problem]]:
     """The configuration where the data makes one, and all that is wrong with the data and the files that it names."""
     if not isinstance(data, dict):
         rule = "is empty" if data is None else "is no mapping of keys to values"
@@ -48,8 +63,10 @@ def _validate(data: object, folder: Path) -> tuple[DeploymentConfig | None, list
         config = DeploymentConfig.model_validate(data, context={"folder": folder})
     except ValidationError as error:
         problems.extend(_first_findings(error))
-    problems += package_findings(enumerate(config.models) if config else models_of(data, folder))
+    models = list(enumerate(config.models) if config else models_of(data, folder))
+    problems += package_findings(models)
     problems += workflow_problems(data, folder)
+    problems += edge_findings(data, folder, models, devices_known=devices_known)
     return config, problems
 
 
@@ -68,6 +85,9 @@ def _placed(problems: list[Finding | Problem], document: Document, file: str, te
     for problem in problems:
         if isinstance(problem, Problem):
             placed.append(problem)
+        elif row := row_at(document.data, problem.location):
+            of_row = replace(problem, location=row[1])
+            placed.append(_finding_problem(display_path(row[0].path), of_row, row[0].places()))
         elif not _is_unknown(problem.location, document):
             placed.append(_finding_problem(file, problem, places))
     return placed

@@ -15,11 +15,12 @@ from visionfleet.config.models import Model, Task
 from visionfleet.config.onnx_header import BadOnnx, OnnxHeader, read_header
 from visionfleet.config.package_checks import CLASS_NAMES, KEYPOINTS, SETTINGS, WEIGHTS
 
-__all__ = ["Package", "PackageFile", "check_package", "read_package"]
+__all__ = ["Package", "PackageFile", "check_package", "read_package", "weights_bytes"]
 
 _MAX_TEXT_BYTES = MEBIBYTE
 _PACKAGE_ID_LENGTH = 32
 _CHUNK_BYTES = MEBIBYTE
+_TEXTS = frozenset({CLASS_NAMES, SETTINGS, KEYPOINTS})
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -59,6 +60,15 @@ def check_package(model: Model) -> tuple[Problem, ...]:
     except ConfigError as error:
         return error.problems
     return ()
+
+
+def weights_bytes(model: Model) -> int:
+    """The size of the model's weights with the files that they need; 0 where the package is none to serve."""
+    try:
+        paths = _inspect(model).paths
+        return sum(path.stat().st_size for path in paths if path.name not in _TEXTS)
+    except (ConfigError, OSError):
+        return 0
 
 
 def read_package(model: Model) -> Package:

@@ -85,6 +85,11 @@ def entries(value: object) -> list[object]:
     return cast("list[object]", value) if isinstance(value, list) else []
 
 
+def mapping(value: object) -> dict[str, object]:
+    """The keys and values of a mapping, in data that nothing has checked yet; none where it is no mapping."""
+    return cast("dict[str, object]", value) if isinstance(value, dict) else {}
+
+
 def _as_details(breach: Breach) -> InitErrorDetails:
     error = refusal(breach.code, breach.rule, breach.fix)
     return InitErrorDetails(type=error, loc=breach.location, input=breach.value)

@@ -169,6 +169,11 @@ def _bad_text(error: _Error) -> Finding:
     return Finding(error.location, "bad-text", rule.rule, rule.fix, of_key=error.location[-1] == OF_KEY)
 
 
+def _half_a_character(error: _Error) -> Finding:
+    rule = "holds half of a character, as '\\ud83d' is"
+    return Finding(error.location, "bad-text", rule, "write the character itself")
+
+
 def _out_of_range(error: _Error) -> Finding:
     low = next(rule.ge for rule in constraints(error.field) if isinstance(rule, Ge))
     high = next(rule.le for rule in constraints(error.field) if isinstance(rule, Le))
@@ -206,6 +211,7 @@ DESCRIPTIONS: dict[str, Callable[[_Error], Finding]] = {
     "float_type": _wrong_kind("a number"),
     "bool_type": _wrong_kind("true or false"),
     "string_pattern_mismatch": _bad_text,
+    "string_unicode": _half_a_character,
     "greater_than_equal": _out_of_range,
     "less_than_equal": _out_of_range,
 }

@@ -57,14 +57,19 @@ def check_workflows(folder: Path, model_ids: Collection[str]) -> list[Problem]:
     return problems
 
 
+def workflow_ids(folder: Path) -> list[str] | None:
+    """The ids of the workflows in `folder`, whatever is wrong with them; None where it cannot be read."""
+    try:
+        return [path.stem for path in _paths(folder)]
+    except OSError:
+        return None
+
+
 def _read_all(folder: Path) -> tuple[dict[str, Workflow], list[Problem]]:
     workflows: dict[str, Workflow] = {}
     problems: list[Problem] = []
     try:
-        # hidden files are editors' and archivers' own
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return workflows, problems
+        paths = _paths(folder)
     except OSError as error:
         rule = f"cannot be read: {error.strerror}"
         fix = "mend its permissions"
@@ -75,6 +80,14 @@ def _read_all(folder: Path) -> tuple[dict[str, Workflow], list[Problem]]:
         except ConfigError as error:
             problems += error.problems
     return workflows, problems
+
+
+def _paths(folder: Path) -> list[Path]:
+    """The files of workflows; none where there is no such folder. Hidden files are editors' and archivers' own."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _read_workflow(path: Path, folder: Path) -> Workflow:
