@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -186,6 +187,18 @@ def test_reports_wait_for_the_hub(edge: Edge) -> None:
     assert listed["report"]["health"] == "healthy"
     assert listed["report"]["release"] == listed["release"] == edge.release["id"]
     assert listed["report"]["queued"] == 2
+
+
+def test_its_own_offline_mode_would_have_no_keys(edge: Edge) -> None:
+    """Decision 34 rests on this: when a version of the server can do both, the decision is to be made again."""
+    runtime = locate("1.8.3")
+    environment = {**edge.release["environment"], "OFFLINE_MODE": "True", "PORT": str(free_port())}
+    command = [str(runtime.python), str(SCRIPT)]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=READY_SECONDS, check=False
+    )
+    assert done.returncode != 0
+    assert "OFFLINE_MODE is not supported together with dedicated" in done.stderr
 
 
 def _check_answers(edge: Edge) -> None:
