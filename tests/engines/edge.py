@@ -12,8 +12,9 @@
         fleet.registry.stop(); fleet.registry.start()       # connections are refused
         host.fill_disk(leave_mb=100); host.free_disk()      # its disk has 10 GB, and is the host's alone
 
-`root=EDGE_DOCKER` gives hosts with Docker in them. Fleets that run at the same time have other names and addresses
-(dev-11, …). When this process dies, so do the hosts, the registry and the network interface.
+`jetsons=1` adds jet-01, with what tests/engines/tegra_standin.py stands in for. `root=EDGE_DOCKER` gives hosts with
+Docker in them. Fleets that run at the same time have other names and addresses (dev-11, …). When this process dies, so
+do the hosts, the registry and the network interface.
 
 What stands in for a device: the kernel is this machine's, shared; `stand-in-for-bare-metal.service` makes cgroups
 writable, which they are on a machine of its own; /var/lib/docker is a mount, since Docker's layers need a file system
@@ -39,6 +40,7 @@ from tests.engines.debian import CACHE, EDGE, Root, root_folder
 from tests.engines.engine import missing, wait_until
 from tests.engines.nspawn import NETWORK, Host, made
 from tests.engines.registry import Registry, registry
+from tests.engines.tegra_standin import give_tegra
 
 USER = "edge"
 DISK_MB = 10_000
@@ -144,9 +146,11 @@ class Fleet:
 
 
 @contextmanager
-def edge_fleet(folder: Path, count: int = 3, *, root: Root = EDGE, login: bool = False) -> Iterator[Fleet]:
+def edge_fleet(
+    folder: Path, count: int = 3, *, jetsons: int = 0, root: Root = EDGE, login: bool = False
+) -> Iterator[Fleet]:
     """Hosts that are up. `login`: the registry asks for registry.USER and PASSWORD. Skips where there can be none."""
-    assert count <= _HOSTS, f"at most {_HOSTS} hosts"
+    assert count + jetsons <= _HOSTS, f"at most {_HOSTS} hosts"
     if tools := [tool for tool in ("ssh-keygen", "mkfs.ext4") if shutil.which(tool) is None]:
         missing("edge hosts", f"apt install openssh-client e2fsprogs ({tools})")
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,9 +165,12 @@ def edge_fleet(folder: Path, count: int = 3, *, root: Root = EDGE, login: bool =
         names = f"{address} hub.test\n{registry_address} registry.test\n"
         key = _ssh_key(folder)
         hosts = []
-        for number in range(1, count + 1):
-            host = _host(f"dev-{slot}{number}", folder, root, 20 * slot + number)
+        for number in range(1, count + jetsons + 1):
+            name = f"dev-{slot}{number}" if number <= count else f"jet-{slot}{number - count}"
+            host = made(name, root_folder(root), folder, index=20 * slot + number, kind=EdgeHost)
             host.prepare(key.with_suffix(".pub").read_text(), names, source)
+            if number > count:
+                give_tegra(host)
             hosts.append(host)
         fleet = Fleet(address, images, hosts, key, _known_hosts(folder, root_folder(root), hosts))
         for host in hosts:
@@ -171,10 +178,6 @@ def edge_fleet(folder: Path, count: int = 3, *, root: Root = EDGE, login: bool =
             stack.callback(host.stop)
             host.start()
         yield fleet
-
-
-def _host(name: str, folder: Path, root: Root, index: int) -> EdgeHost:
-    return made(name, root_folder(root), folder, index=index, kind=EdgeHost)
 
 
 @contextmanager

@@ -264,7 +264,7 @@ def made(name: str, root: Path, folder: Path, *, index: int | None = None, kind:
 
 
 def _inside(pid: int) -> list[str]:
-    return ["nsenter", "--target", str(pid), "--all", "--wd=/", "env", "-i", f"PATH={PATH}"]
+    return ["nsenter", "--target", str(pid), "--all", "--wd", "env", "-i", f"PATH={PATH}"]
 
 
 def _systemd_below(pid: int) -> int | None:

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.cgroups import own_groups, remove_groups
 from tests.engines.debian import EDGE_DOCKER
 from tests.engines.edge import EdgeHost, Fleet, edge_fleet
 from tests.engines.edge_image import CRASHES_AT_START, NEVER_READY, Behaviour, crashes_after, push_image
 from tests.engines.engine import wait_until
+from tests.engines.tegra_standin import CALLS, MODEL
 
 pytestmark = pytest.mark.engine
 
@@ -26,14 +28,14 @@ from pathlib import Path
 from tests.engines.debian import EDGE_DOCKER
 from tests.engines.edge import edge_fleet
 with edge_fleet(Path(sys.argv[1]), count=1, root=EDGE_DOCKER) as fleet:
-    print(fleet.hosts[0].pid, fleet.address, flush=True)
+    print(fleet.hosts[0].name, fleet.hosts[0].pid, fleet.address, flush=True)
     sys.stdin.read()
 """
 
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
-    with edge_fleet(tmp_path_factory.mktemp("edge"), count=2, root=EDGE_DOCKER) as fleet:
+    with edge_fleet(tmp_path_factory.mktemp("edge"), count=2, jetsons=1, root=EDGE_DOCKER) as fleet:
         for host in fleet.hosts:
             trust(host, fleet)
         yield fleet
@@ -118,11 +120,27 @@ def test_the_network_and_the_disk_fail(fleet: Fleet, host: EdgeHost) -> None:
     host.check("docker", "pull", image)
 
 
+def test_a_jetson_is_stood_in_for(fleet: Fleet) -> None:
+    jetson = fleet.hosts[-1]
+    assert jetson.check("cat", "/etc/nv_tegra_release").startswith("# R36 (release), REVISION: 4.3,")
+    assert jetson.check("cat", "/sys/firmware/devicetree/base/model") == f"{MODEL}\0"
+    jetson.check("nvidia-ctk", "runtime", "configure", "--runtime=docker")
+    jetson.check("systemctl", "restart", "docker")
+    push_image(fleet.registry, REPOSITORY, "1.8.3")
+    run(jetson, f"{fleet.registry.host}/{REPOSITORY}:1.8.3", "tegra", "--runtime=nvidia")
+    wait_until(lambda: status(jetson, "readiness") == "200", "the stub is ready")
+    jetson.check("nvpmodel", "-m", "2")
+    assert jetson.check("nvpmodel", "-q").splitlines()[-1] == "2"
+    jetson.check("jetson_clocks")
+    calls = ["nvidia-ctk runtime configure --runtime=docker", "nvidia-container-runtime create", "nvpmodel -m 2"]
+    assert jetson.check("cat", CALLS).splitlines() == [*calls, "nvpmodel -q", "jetson_clocks "]
+
+
 def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
     command = [sys.executable, "-c", ORPHAN, str(tmp_path / "edge")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as test:
         assert test.stdout is not None
-        pid, address = test.stdout.readline().split()
+        name, pid, address = test.stdout.readline().split()
         os.kill(int(pid), 0)
         test.kill()
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the host's end", 10)
@@ -132,6 +150,7 @@ def test_nothing_is_left_when_the_test_is_killed(tmp_path: Path) -> None:
     assert str(tmp_path) not in processes
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
     wait_until(lambda: str(tmp_path) not in loops(), "the disk's end", 10)
+    remove_groups(own_groups(name))  # empty ones stay
 
 
 def trust(host: EdgeHost, fleet: Fleet) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines.cgroups import own_groups, remove_groups
 from tests.engines.debian import EDGE, root_folder
 from tests.engines.engine import wait_until
 from tests.engines.nspawn import booted
@@ -55,6 +56,7 @@ def test_a_host_dies_with_the_test_that_is_killed(tmp_path: Path) -> None:
         test.send_signal(signal.SIGKILL)
     wait_until(lambda: not Path(f"/proc/{pid}").exists(), "the host's end", 10)
     assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    remove_groups(own_groups("orphan"))  # empty ones stay
 
 
 def _greeting(address: str) -> str:
