@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.errors import AnsibleError, AnsibleParserError, ExitCode
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable
 from ansible.template import trust_as_template
 
@@ -72,7 +72,7 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):  # pyright: ignore[report
         return bool(super().verify_file(path)) and path.endswith(NAMES)
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:  # noqa: FBT001, FBT002 - Ansible's
-        """Fill `inventory`. Raises AnsibleParserError with every problem of the deployment's file."""
+        """Fill `inventory`; where the deployment's file is wrong, show every problem and end Ansible."""
         super().parse(inventory, loader, path, cache)
         options = cast("Mapping[str, str]", self._read_config_data(path))
         folder = Path(path).parent if options.get("file") else Path.cwd()
@@ -112,7 +112,10 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):  # pyright: ignore[report
                 config = load(file)
             plan = inventory_plan(config)
         except (ConfigError, UnfitNames) as error:
-            raise AnsibleParserError(str(error)) from error
+            # An error of Ansible's would be said twice, then each other plugin would try the file and complain of it,
+            # and with other settings Ansible would go on with a fleet of no devices.
+            self.display.display(str(error), stderr=True)
+            raise SystemExit(ExitCode.PARSER_ERROR) from None
         if keeps:
             self._cache[_key(file)] = {"inputs": json.dumps(inputs), "plan": plan.as_text()}
         return plan
