@@ -39,6 +39,7 @@ UsePAM no
 StrictModes no
 PidFile none
 MaxStartups 200
+Subsystem sftp internal-sftp
 """
 
 
