@@ -276,7 +276,7 @@ class _Systemd(Systemd):
             "NRestarts": str(device.restarts),
             "ExecMainStatus": str(device.exit_code),
             "NeedDaemonReload": "yes" if self.needs_reload else "no",
-            "UnitFileState": "enabled" if links.exists(device.paths.inference_wanted) else "disabled",
+            "WantedBy": "multi-user.target" if links.exists(device.paths.inference_wanted) else "",
             "LoadState": "loaded",
         }
         return {name: said[name] for name in properties}

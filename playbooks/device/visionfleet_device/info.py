@@ -12,7 +12,7 @@ from visionfleet_device.machine import Machine, this_machine
 from visionfleet_device.paths import INFERENCE, INFERENCE_UNIT, Paths
 
 _LISTENING = "0A"  # include/net/tcp_states.h
-_UNIT = ("ActiveState", "SubState", "NRestarts", "UnitFileState", "NeedDaemonReload", "LoadState")
+_UNIT = ("ActiveState", "SubState", "NRestarts", "WantedBy", "NeedDaemonReload", "LoadState")
 
 
 def info(paths: Paths, machine: Machine | None = None) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _unit(machine: Machine) -> dict[str, Any]:
         "state": said["ActiveState"],
         "detail": said["SubState"],
         "restarts": int(said["NRestarts"] or 0),
-        "enabled": said["UnitFileState"] == "enabled",
+        "enabled": "multi-user.target" in said["WantedBy"].split(),
         "stale": said["NeedDaemonReload"] == "yes",
         "loaded": said["LoadState"] == "loaded",
     }
