@@ -13,7 +13,7 @@ import struct
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -43,7 +43,7 @@ options:
     elements: str
     default: []
   l4t:
-    description: L4T's major and minor version, such as 36.4. Empty where the device is no Jetson.
+    description: L4T's major version and least minor version, such as 36.4. Empty where the device is no Jetson.
     type: str
     default: ""
   os:
@@ -99,6 +99,7 @@ findings:
 
 PROBE_SECONDS = 10
 DOCKER_HUB = "registry-1.docker.io"  # which Docker asks where an image's name has no registry
+BOARD = "/sys/firmware/devicetree/base/model"  # where /proc/device-tree leads
 REGISTRY_ANSWERS = (200, 401)  # 401: it wants a login, which comes later
 POINTER_BITS = struct.calcsize("P") * 8
 
@@ -167,7 +168,7 @@ def _machine(device: Device, wanted: dict[str, Any]) -> Iterator[Finding]:
 def _board(device: Device, wanted: dict[str, Any]) -> Iterator[Finding]:
     if not wanted["device_tree"]:
         return
-    model = device.read("/proc/device-tree/model")
+    model = device.read(BOARD)
     if not any(name in (model or "") for name in wanted["device_tree"]):
         found = "Its device tree says {}, and {} has {}.".format(
             repr(model) if model else "nothing", wanted["hardware"], " or ".join(map(repr, wanted["device_tree"]))
@@ -184,10 +185,16 @@ def _l4t(device: Device, wanted: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("l4t-missing", "There is no /etc/nv_tegra_release: no JetPack is on it.", fix)
         return
     version = re.search(r"R(\d+) \(release\), REVISION: (\d+)", release)
-    found = ".".join(version.groups()) if version else repr(release[:40])
-    if found != wanted["l4t"]:
+    found = version.groups() if version else ("0", "0")
+    if not _is_at_least(found, wanted["l4t"].split(".")):
+        said = ".".join(found) if version else repr(release[:40])
         fix = "Set `jetpack` of the group to what is on the device, or flash the JetPack that the file names."
-        yield Finding("l4t", "L4T is {}, the file's JetPack has {}.".format(found, wanted["l4t"]), fix)
+        yield Finding("l4t", "L4T is {}, the file's JetPack begins with {}.".format(said, wanted["l4t"]), fix)
+
+
+def _is_at_least(found: Sequence[str], first: Sequence[str]) -> bool:
+    """Whether this is of the same major version, and no older: a JetPack's later releases count on in the minor."""
+    return found[0] == first[0] and int(found[1]) >= int(first[1])
 
 
 def _system(device: Device, wanted: dict[str, Any]) -> Iterator[Finding]:
@@ -315,7 +322,7 @@ def _get(url: str, context: ssl.SSLContext) -> Answer:
 
 
 def main() -> None:
-    """Run as Ansible's module."""
+    """Ansible's way in."""
     text: dict[str, Any] = {"type": "str", "default": ""}
     options: dict[str, dict[str, Any]] = {
         "hardware": {"type": "str", "required": True},
