@@ -46,6 +46,8 @@ _USER = (
 )
 EDGE = Root("edge", _DEVICE, _USER)  # what stands for a device, as its maker hands it over
 EDGE_DOCKER = Root("edge-docker", (*_DEVICE, "docker.io"), _USER)  # the same with Docker in it
+# a Pi's or a Jetson's architecture, which qemu runs: see tests/engines/arm64.py
+EDGE_ARM64 = Root("edge-arm64", _DEVICE, (*_USER, "--architectures=arm64"))
 # what stands for a cloud machine; Pillow is for the stub of the inference server
 CLOUD = Root("cloud", (*_HOST, "cloud-init", "logrotate", "python3-pil"))
 

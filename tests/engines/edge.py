@@ -12,9 +12,9 @@
         fleet.registry.stop(); fleet.registry.start()       # connections are refused
         host.fill_disk(leave_mb=100); host.free_disk()      # its disk has 10 GB, and is the host's alone
 
-`jetsons=1` adds jet-01, with what tests/engines/tegra_standin.py stands in for. `root=EDGE_DOCKER` gives hosts with
-Docker in them. Fleets that run at the same time have other names and addresses (dev-11, …). When this process dies, so
-do the hosts, the registry and the network interface.
+`jetsons=1` adds jet-01, with what tests/engines/tegra_standin.py stands in for; `arm64=1` adds arm-01, under qemu
+(tests/engines/arm64.py). `root=EDGE_DOCKER` gives the others Docker. Fleets that run at the same time have other names
+and addresses (dev-11, …). When this process dies, so do the hosts, the registry and the network interface.
 
 What stands in for a device: the kernel is this machine's, shared; `stand-in-for-bare-metal.service` makes cgroups
 writable, which they are on a machine of its own; /var/lib/docker is a mount, since Docker's layers need a file system
@@ -35,8 +35,9 @@ from pathlib import Path
 from typing import IO
 
 from tests.engines import apt_repository
+from tests.engines.arm64 import arm64_root, power_off, suit_arm64
 from tests.engines.authority import Authority
-from tests.engines.debian import CACHE, EDGE, Root, root_folder
+from tests.engines.debian import CACHE, EDGE, EDGE_ARM64, Root, root_folder
 from tests.engines.engine import missing, wait_until
 from tests.engines.nspawn import NETWORK, Host, made
 from tests.engines.registry import Registry, registry
@@ -79,10 +80,21 @@ class EdgeHost(Host):
         self.write("/etc/ssh/sshd_config.d/keys.conf", "AuthorizedKeysFile /etc/ssh/keys\nPasswordAuthentication no\n")
         self.ssh_options: list[str] = []
 
+    @property
+    def is_arm64(self) -> bool:
+        """Whether qemu runs its programs."""
+        return self.root == EDGE_ARM64.folder
+
+    def stop(self) -> None:
+        """Shut down in order."""
+        if self.is_arm64 and self.is_up:
+            power_off(self)
+        super().stop()
+
     def wait_until_up(self) -> None:
         """sshd answers: at the end of `start`, and for a host that reboots by itself."""
         super().wait_until_up()
-        wait_until(self._greets, f"{self.name}'s sshd, see {self.log}", SSH_SECONDS)
+        wait_until(self._greets, f"{self.name}'s sshd, see {self.log}", self.boot_seconds)
 
     def ssh(self, command: str, user: str = USER, seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """A shell command over ssh."""
@@ -147,10 +159,11 @@ class Fleet:
 
 @contextmanager
 def edge_fleet(
-    folder: Path, count: int = 3, *, jetsons: int = 0, root: Root = EDGE, login: bool = False
+    folder: Path, count: int = 3, *, jetsons: int = 0, arm64: int = 0, root: Root = EDGE, login: bool = False
 ) -> Iterator[Fleet]:
     """Hosts that are up. `login`: the registry asks for registry.USER and PASSWORD. Skips where there can be none."""
-    assert count + jetsons <= _HOSTS, f"at most {_HOSTS} hosts"
+    kinds = ["dev"] * count + ["jet"] * jetsons + ["arm"] * arm64
+    assert len(kinds) <= _HOSTS, f"at most {_HOSTS} hosts"
     if tools := [tool for tool in ("ssh-keygen", "mkfs.ext4") if shutil.which(tool) is None]:
         missing("edge hosts", f"apt install openssh-client e2fsprogs ({tools})")
     folder.mkdir(parents=True, exist_ok=True)
@@ -165,19 +178,27 @@ def edge_fleet(
         names = f"{address} hub.test\n{registry_address} registry.test\n"
         key = _ssh_key(folder)
         hosts = []
-        for number in range(1, count + jetsons + 1):
-            name = f"dev-{slot}{number}" if number <= count else f"jet-{slot}{number - count}"
-            host = made(name, root_folder(root), folder, index=20 * slot + number, kind=EdgeHost)
-            host.prepare(key.with_suffix(".pub").read_text(), names, source)
-            if number > count:
-                give_tegra(host)
-            hosts.append(host)
-        fleet = Fleet(address, images, hosts, key, _known_hosts(folder, root_folder(root), hosts))
+        for index, kind in enumerate(kinds, start=20 * slot + 1):
+            name = f"{kind}-{slot}{kinds[: index - 20 * slot].count(kind)}"
+            hosts.append(_host(kind, name, folder, root, index))
+            hosts[-1].prepare(key.with_suffix(".pub").read_text(), names, source)
+        fleet = Fleet(address, images, hosts, key, _known_hosts(folder, hosts))
         for host in hosts:
             host.ssh_options = ["-i", str(key), "-o", f"UserKnownHostsFile={fleet.known_hosts}", "-o", "BatchMode=yes"]
             stack.callback(host.stop)
             host.start()
         yield fleet
+
+
+def _host(kind: str, name: str, folder: Path, root: Root, index: int) -> EdgeHost:
+    """One that is down, as its kind is."""
+    files = arm64_root() if kind == "arm" else root_folder(root)
+    host = made(name, files, folder, index=index, kind=EdgeHost)
+    if kind == "jet":
+        give_tegra(host)
+    if kind == "arm":
+        suit_arm64(host)
+    return host
 
 
 @contextmanager
@@ -224,9 +245,9 @@ def _ssh_key(folder: Path) -> Path:
     return key
 
 
-def _known_hosts(folder: Path, root: Path, hosts: list[EdgeHost]) -> Path:
+def _known_hosts(folder: Path, hosts: list[EdgeHost]) -> Path:
     """The root's key is each host's."""
-    kind, key = (root / _HOST_KEY).read_text().split()[:2]
     known = folder / "known_hosts"
-    known.write_text("".join(f"{host.address} {kind} {key}\n" for host in hosts))
+    lines = [f"{host.address} {' '.join((host.root / _HOST_KEY).read_text().split()[:2])}\n" for host in hosts]
+    known.write_text("".join(lines))
     return known

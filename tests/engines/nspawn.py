@@ -79,6 +79,7 @@ class Host:
         self.index = index
         self.options: list[str] = []  # more of systemd-nspawn's, such as --bind=
         self.environment: Mapping[str, str] = {}  # of systemd-nspawn
+        self.boot_seconds = BOOT_SECONDS
         self._process = ExitStack()
         self._unshare: int | None = None  # the process that holds the host's
         for part in ("disk", "root"):
@@ -112,6 +113,11 @@ class Host:
         pid = self._systemd()
         assert pid is not None, f"{self.name} is down, or between two boots: see {self.log}"
         return pid
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its systemd runs: not between two boots, and not after it has shut down by itself."""
+        return self._systemd() is not None
 
     @property
     def testinfra(self) -> testinfra.host.Host:
@@ -150,7 +156,7 @@ class Host:
         process = self._process.enter_context(running(command, self.log, self.environment))
         self._process.callback(self._ended)
         wait_until(
-            lambda: process.poll() is not None or _systemd_below(process.pid), f"{self.name} starts", BOOT_SECONDS
+            lambda: process.poll() is not None or _systemd_below(process.pid), f"{self.name} starts", self.boot_seconds
         )
         assert process.poll() is None, f"{self.name} does not boot: {self.log.read_text(errors='replace')[-2000:]}"
         self._unshare = process.pid
@@ -158,13 +164,13 @@ class Host:
 
     def wait_until_up(self) -> None:
         """systemd takes orders, and the cable is in: at the end of `start`, and for a host that reboots by itself."""
-        wait_until(self._is_up, f"{self.name} boots, see {self.log}", BOOT_SECONDS)
+        wait_until(self._is_up, f"{self.name} boots, see {self.log}", self.boot_seconds)
 
     def kill(self) -> None:
         """Cut the power: every process of the host is gone at once. Unlike then, this machine still writes what they
         had written, so a missing fsync goes unseen."""
         os.kill(self.pid, signal.SIGKILL)
-        self.stop()
+        Host.stop(self)  # there is nothing left to shut down in order
 
     def stop(self) -> None:
         """Shut down in order; what does not within 20 s is killed."""
@@ -220,7 +226,7 @@ class Host:
         if pid is None or (self.index is not None and not _has_address(self.interface, self.gateway)):
             return False
         asked = [*_inside(pid), "systemctl", "show", "--property=Version"]
-        return subprocess.run(asked, capture_output=True, check=False, timeout=BOOT_SECONDS).returncode == 0
+        return subprocess.run(asked, capture_output=True, check=False, timeout=self.boot_seconds).returncode == 0
 
     def _ended(self) -> None:
         self._unshare = None
