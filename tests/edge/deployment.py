@@ -1,0 +1,233 @@
+"""A deployment of devices, whole: real hosts, a registry with images, the hub, and playbooks run as a user runs them.
+
+    with deployed(folder, count=2, jetsons=1) as site:
+        site.playbook("site.yml")               # from the repository's root; gives what Ansible says at its end
+        site.write(version="1.8.4")             # the file, changed
+        site.hub.stop(); site.hub.start()
+
+The image is a stub of the inference server, and a Jetson's tools are stand-ins: tests/engines/edge.py names them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import yaml
+
+from tests.engines.debian import EDGE, Root
+from tests.engines.edge import USER, EdgeHost, Fleet, edge_fleet
+from tests.engines.edge_image import GOOD, STUB, Behaviour, push_image
+from tests.engines.engine import free_port, running, wait_until
+from tests.engines.registry import PASSWORD
+from tests.engines.registry import USER as REGISTRY_USER
+from visionfleet.config import load
+from visionfleet.hub.keys import create_key
+from visionfleet.projections.inventory import inventory_plan
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "examples" / "acme"
+CPU_IMAGE = "roboflow/roboflow-inference-server-cpu"
+JETSON_IMAGE = "roboflow/roboflow-inference-server-jetson-6.2.0"
+WORKFLOW = "count-screws"
+PLAY_SECONDS = 900
+_RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+# what the stand-ins are not: of this architecture, and with a Jetson's disk
+_STAND_INS = ("-e", "preflight_architecture=x86_64", "-e", "preflight_disk_mb=1000", "-e", "preflight_memory_mb=0")
+
+
+class Counts(NamedTuple):
+    """A device's line of the recap."""
+
+    ok: int
+    changed: int
+    unreachable: int
+    failed: int
+
+
+class Run(NamedTuple):
+    """A playbook that has ended."""
+
+    code: int
+    output: str
+
+    @property
+    def recap(self) -> dict[str, Counts]:
+        """By device."""
+        return {name: Counts(*map(int, counts)) for name, *counts in _RECAP.findall(self.output)}
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """How many tasks changed something, by device."""
+        return {name: counts.changed for name, counts in self.recap.items()}
+
+
+class Hub:
+    """Its process, which may be ended and started again."""
+
+    def __init__(self, file: Path, log: Path, url: str) -> None:
+        self._command = [sys.executable, "-m", "visionfleet", "hub", "serve", "--file", str(file)]
+        self._log, self.url = log, url
+        self._process = ExitStack()
+
+    def start(self) -> None:
+        """Until it is ready."""
+        self._process.enter_context(running(self._command, self._log))
+        wait_until(lambda: _answers(f"{self.url}/readyz"), f"the hub is ready, see {self._log}")
+
+    def stop(self) -> None:
+        """Connections are refused from now on."""
+        self._process.close()
+
+
+class Site:
+    """What `deployed` gives."""
+
+    def __init__(self, folder: Path, fleet: Fleet, controls: Path) -> None:
+        self.fleet = fleet
+        self.folder = folder / "site"
+        self.file = self.folder / "visionfleet.yaml"
+        self._controls = controls
+        shutil.copytree(EXAMPLE, self.folder)
+        _write_goldens(self.folder)
+        self._port = free_port()
+        self.write()
+        config = load(self.file)
+        self.hub = Hub(self.file, folder / "hub.log", config.hub.public_url)
+        self.secrets = {
+            "VISIONFLEET_FLEET_KEY": create_key(config, name="fleet", role="fleet")[1],
+            "REGISTRY_PASSWORD": PASSWORD,
+        }
+
+    @property
+    def hosts(self) -> list[EdgeHost]:
+        """The devices, Jetsons last."""
+        return self.fleet.hosts
+
+    def push(self, version: str, behaviour: Behaviour = GOOD) -> None:
+        """Give the registry this version of each image."""
+        for repository in (CPU_IMAGE, JETSON_IMAGE):
+            push_image(self.fleet.registry, repository, version, behaviour)
+
+    def write(self, **group: Any) -> None:
+        """The file; `group` is set in every group."""
+        self.file.write_text(json.dumps(self._document(group), indent=2))
+
+    def release_of(self, host: EdgeHost) -> str:
+        """The release that the file asks of a device."""
+        plans = {plan.name: plan for plan in inventory_plan(load(self.file)).hosts}
+        groups = plans[host.name].groups
+        return next(group for group in groups if group.startswith("release_")).removeprefix("release_")
+
+    def playbook(self, name: str, *options: str, **environment: str) -> Run:
+        """Run one of the playbooks, as it is run from the repository's root."""
+        given = {
+            **{name: os.environ[name] for name in ("PATH", "HOME")},
+            "LANG": "C.UTF-8",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._controls),
+            # hosts go, and others come at their addresses
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=10s",
+            "VISIONFLEET_FILE": str(self.file),
+            **self.secrets,
+            **environment,
+        }
+        program = Path(sys.executable).with_name("ansible-playbook")
+        command = [str(program), f"playbooks/{name}", *_STAND_INS, *options]
+        done = subprocess.run(
+            command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=PLAY_SECONDS, check=False
+        )
+        return Run(done.returncode, done.stdout + done.stderr)
+
+    def _document(self, group: Mapping[str, Any]) -> dict[str, Any]:
+        example: dict[str, Any] = yaml.safe_load((EXAMPLE / "visionfleet.yaml").read_text())
+        registry = {"ca": str(self.fleet.registry_ca)}
+        if self.fleet.registry.login:
+            registry |= {"user": REGISTRY_USER, "password": "env:REGISTRY_PASSWORD"}
+        address = self.fleet.address
+        return {
+            **{key: example[key] for key in ("apiVersion", "name", "workspace", "models", "workflows")},
+            "inference": {"version": "1.8.3", "registry": self.fleet.registry.host},
+            "hub": {"host": address, "port": self._port, "url": f"http://{address}:{self._port}"},
+            "edge": {
+                "registry": registry,
+                "report_seconds": 15,
+                "health": {"ready_seconds": 60, "soak_seconds": 2},
+                "goldens": example["edge"]["goldens"],
+                "groups": list(self._groups(group)),
+            },
+        }
+
+    def _groups(self, settings: Mapping[str, Any]) -> Generator[dict[str, Any]]:
+        ssh = {
+            "user": USER,
+            "private_key": f"file:{self.fleet.ssh_key}",
+            "known_hosts": str(self.fleet.known_hosts),
+        }
+        common = {"ssh": ssh, "models": ["screws/3"], "workflows": [WORKFLOW], **settings}
+        plain = [host for host in self.hosts if not host.name.startswith("jet-")]
+        jetsons = [host for host in self.hosts if host.name.startswith("jet-")]
+        if plain:
+            yield {"name": "boxes", "hardware": "generic-x86_64", "os": "debian-12", **common, **_devices(plain)}
+        if jetsons:
+            power = {"mode": 0, "clocks": True}
+            jetson = {"name": "jetsons", "hardware": "jetson-orin-nano", "jetpack": "6.2", "power": power}
+            yield {**jetson, **common, **_devices(jetsons)}
+
+
+@contextmanager
+def deployed(folder: Path, *, count: int, jetsons: int = 0, root: Root = EDGE, login: bool = False) -> Generator[Site]:
+    """Hosts as their makers hand them over, a registry with version 1.8.3, and the hub."""
+    with ExitStack() as stack:
+        fleet = stack.enter_context(edge_fleet(folder / "fleet", count, jetsons=jetsons, root=root, login=login))
+        # a socket's path is short
+        controls = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cp-", dir="/tmp")))
+        site = Site(folder, fleet, controls)
+        site.push("1.8.3")
+        stack.callback(site.hub.stop)
+        site.hub.start()
+        yield site
+
+
+def _devices(hosts: list[EdgeHost]) -> dict[str, Any]:
+    return {"devices": [{"name": host.name, "address": host.address} for host in hosts]}
+
+
+def _write_goldens(site: Path) -> None:
+    """What the stub answers is what is expected."""
+    folder = site / "stub"
+    folder.mkdir()
+    shutil.copy(STUB, folder)
+    (folder / "settings.json").write_text(json.dumps({"version": "1.8.3", **asdict(GOOD)}))
+    spec = importlib.util.spec_from_file_location("stub", folder / STUB.name)
+    assert spec is not None
+    assert spec.loader is not None
+    stub = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(stub)
+    package = site / "models" / "screws-3"
+    parts = [path.read_bytes() for path in sorted(package.iterdir())]
+    classes = (package / "class_names.txt").read_text().splitlines()
+    workflow = json.dumps(json.loads((site / "workflows" / f"{WORKFLOW}.json").read_text()), sort_keys=True).encode()
+    image = (site / "golden" / "screw.png").read_bytes()
+    seen, counted = (stub.detect(all_parts, classes, image) for all_parts in (parts, [workflow, *parts]))
+    outputs = [{"predictions": {"predictions": [counted]}}]
+    (site / "golden" / "screw.json").write_text(json.dumps({"predictions": [seen]}))
+    (site / "golden" / "counted.json").write_text(json.dumps({"outputs": outputs}))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code == httpx.codes.OK
+    except httpx.TransportError:
+        return False
