@@ -95,11 +95,7 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):  # pyright: ignore[report
         try:
             # slow to import, and not needed for an inventory that was kept
             from visionfleet.config import ConfigError, load  # noqa: PLC0415
-            from visionfleet.projections.inventory import (  # noqa: PLC0415
-                UnfitNames,
-                inventory_inputs,
-                inventory_plan,
-            )
+            from visionfleet.projections.inventory import inventory_inputs, inventory_plan  # noqa: PLC0415
             from visionfleet.projections.inventory_plan import inputs_at  # noqa: PLC0415
         except ImportError as error:
             fix = "install visionfleet into Ansible's own Python"
@@ -111,7 +107,7 @@ class InventoryModule(BaseInventoryPlugin, Cacheable):  # pyright: ignore[report
                 inputs = inputs_at(inventory_inputs(config, file))
                 config = load(file)
             plan = inventory_plan(config)
-        except (ConfigError, UnfitNames) as error:
+        except ConfigError as error:
             # An error of Ansible's would be said twice, then each other plugin would try the file and complain of it,
             # and with other settings Ansible would go on with a fleet of no devices.
             self.display.display(str(error), stderr=True)

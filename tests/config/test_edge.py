@@ -16,7 +16,6 @@ from visionfleet.config.device_classes import (
     DeviceClass,
     Family,
     Jetpack,
-    OperatingSystem,
     Runtime,
     facts_of,
 )
@@ -61,11 +60,6 @@ def test_images_have_no_tag_and_no_jetpack_is_of_python_3_6() -> None:
 @given(st.text() | st.none() | st.lists(st.text()) | st.sampled_from([*DeviceClass]))
 def test_facts_are_those_of_a_class_alone(hardware: object) -> None:
     assert (facts_of(hardware) is not None) == (hardware in list(DeviceClass))
-
-
-def test_raspberry_pi_os_calls_itself_debian() -> None:
-    assert OperatingSystem.RASPBERRY_PI_OS_12.release == "debian-12"
-    assert OperatingSystem.UBUNTU_24_04.release == "ubuntu-24.04"
 
 
 def test_everything_of_the_edge_has_a_default(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.config.support import write_json
 from tests.projections.fleet import group_of, make_fleet, releases_of
 from visionfleet.config import load
 from visionfleet.config.device_classes import DEVICE_CLASSES, DeviceClass, Family
-from visionfleet.projections.inventory import UnfitNames, inventory_inputs, inventory_plan
+from visionfleet.projections.inventory import inventory_inputs, inventory_plan
 from visionfleet.projections.inventory_plan import InventoryPlan, inputs_at, still_hold
 from visionfleet.projections.roles import ROLES, argument_specs
 
@@ -185,20 +185,6 @@ def test_a_file_without_devices_has_an_empty_fleet(tmp_path: Path) -> None:
     plan = plan_of(tmp_path)
     assert list(plan.groups) == ["edge"]
     assert plan.hosts == ()
-
-
-@pytest.mark.parametrize("name", ["localhost", "all", "ungrouped", "edge"])
-def test_a_device_cannot_be_called_what_ansible_means_otherwise(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UnfitNames, match=f"a device is called '{name}'"):
-        plan_of(tmp_path, group_of({"name": name}))
-
-
-def test_two_labels_that_would_be_one_group_are_refused(tmp_path: Path) -> None:
-    group = group_of({"name": "a", "labels": {"hall-a": "b"}}, {"name": "b", "labels": {"hall": "a-b"}})
-    with pytest.raises(
-        UnfitNames, match="the labels 'hall-a: b' and 'hall: a-b' would both be the group label_hall_a_b"
-    ):
-        plan_of(tmp_path, group)
 
 
 def test_a_plan_can_be_kept_as_text(tmp_path: Path) -> None:

@@ -61,11 +61,6 @@ class OperatingSystem(StrEnum):
     RASPBERRY_PI_OS_12 = "raspberry-pi-os-12"
     RASPBERRY_PI_OS_13 = "raspberry-pi-os-13"
 
-    @property
-    def release(self) -> str:
-        """`ID-VERSION_ID` of /etc/os-release: 64-bit Raspberry Pi OS calls itself Debian."""
-        return self.value.replace("raspberry-pi-os", "debian")
-
 
 @dataclass(frozen=True, slots=True)
 class DeviceClassFacts:

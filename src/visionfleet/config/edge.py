@@ -13,6 +13,8 @@ from visionfleet.config.edge_rules import (
     addresses_unique,
     image_of_hardware,
     jetpack_of_hardware,
+    labels_apart,
+    names_free,
     names_unique,
     one_question,
     os_of_hardware,
@@ -223,7 +225,7 @@ class Override(RuledSection):
 class Edge(RuledSection):
     """The devices at the edge. They are no resources of the cloud."""
 
-    cross_rules = (names_unique, addresses_unique)
+    cross_rules = (names_unique, names_free, labels_apart, addresses_unique)
 
     fleet_key: SecretRef = Field(
         default=FLEET_KEY,

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeGuard
 
 from visionfleet.config.device_classes import JETPACKS, DeviceClassFacts, Family, Jetpack, Runtime, facts_of
@@ -14,6 +14,7 @@ from visionfleet.config.section import Breach, CrossRule, Location, entries, map
 
 SSH_PORT = 22
 SERVED = ("models", "workflows")
+RESERVED_NAMES = frozenset(("all", "edge", "localhost", "ungrouped"))  # of Ansible, and of the inventory's first group
 MOST_UNKNOWN = 1000  # a near miss is dear, and more are not shown
 _RASPBERRY_PI_OS = "raspberry-pi-os"
 
@@ -109,6 +110,28 @@ def names_unique(data: object) -> Iterator[Breach]:
             yield Breach((*location, "name"), name, "duplicate-name", rule, "give each device a name of its own")
         else:
             devices[name] = device if isinstance(device, Row) else path_text(("edge", *location))
+
+
+def names_free(data: object) -> Iterator[Breach]:
+    """A device called like a group, or like this machine, would be that to Ansible."""
+    for location, _, device in _devices(data):
+        name = peek(device, "name")
+        if isinstance(name, str) and name in RESERVED_NAMES:
+            rule = "has a meaning of its own in Ansible"
+            yield Breach((*location, "name"), name, "reserved-name", rule, "call the device otherwise")
+
+
+def labels_apart(data: object) -> Iterator[Breach]:
+    """Ansible's group of a label joins key and value: of two labels that are joined alike, each would be the other."""
+    groups = ((("groups", number), group) for number, group in enumerate(entries(peek(data, "groups"))))
+    devices = ((location, device) for location, _, device in _devices(data))
+    first: dict[str, tuple[str, object]] = {}
+    for location, holder in chain(groups, devices):
+        for key, value in mapping(peek(holder, "labels")).items():
+            other = first.setdefault(f"{key}-{value}", (key, value))
+            if other != (key, value):
+                rule = f"and '{other[0]}: {other[1]}' would be one group of the inventory"
+                yield Breach((*location, "labels", key), value, "labels-alike", rule, "rename one of the two labels")
 
 
 def addresses_unique(data: object) -> Iterator[Breach]:

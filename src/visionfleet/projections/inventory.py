@@ -27,35 +27,26 @@ from visionfleet.projections.roles import (
 )
 
 FLEET = "edge"
-RESERVED_NAMES = frozenset(("all", "ungrouped", FLEET, "localhost"))
-"""What Ansible, or the inventory, has a meaning of its own for: no device can be called so."""
-
 RELEASE_VARIABLE = "visionfleet_release"
 MIB_PER_GB = 1024
 GPU_DISK_MB = 12_000  # an image with CUDA takes 10 GB
 DISK_MB = 6_000
 
 
-class UnfitNames(ValueError):
-    """Names of the file that an inventory cannot have; the message says which, and what to do."""
-
-
 def inventory_plan(config: DeploymentConfig) -> InventoryPlan:
     """The inventory of the file's devices.
 
     Raises:
-        UnfitNames: a device is called like a group of Ansible's, or two labels would be one group.
         ConfigError: a package or workflow has become wrong since the file was loaded.
     """
     groups: dict[str, GroupPlan] = {FLEET: _fleet(config)}
     hosts: list[HostPlan] = []
-    label_groups: dict[str, tuple[str, str]] = {}
     for group in config.edge.groups:
         common = (_name("group", group.name), _name("hardware", group.hardware))
         groups |= {common[0]: _group(group), **_hardware(group.hardware)}
         for device in group.devices:
             release = release_of(config, group, device)
-            own = [_name("release", release.id), *_labels(group, device, label_groups)]
+            own = [_name("release", release.id), *_labels(group, device)]
             if own[0] not in groups:
                 groups[own[0]] = GroupPlan(FLEET, {RELEASE_VARIABLE: canonical(release.as_dict()).decode()})
             if site := device.site or group.site:
@@ -89,20 +80,12 @@ def _name(kind: str, name: str) -> str:
     return f"{kind}_{name}".lower().replace("-", "_").replace(".", "_")
 
 
-def _labels(group: DeviceGroup, device: Device, known: dict[str, tuple[str, str]]) -> Iterator[str]:
-    """The groups of a device's labels; `known` holds whose they are."""
-    for label in {**group.labels, **device.labels}.items():
-        name = _name("label", "_".join(label))
-        other = known.setdefault(name, label)
-        if other != label:
-            pairs = " and ".join(f"'{key}: {value}'" for key, value in (other, label))
-            raise UnfitNames(f"the labels {pairs} would both be the group {name}\n  rename one of them")
-        yield name
+def _labels(group: DeviceGroup, device: Device) -> Iterator[str]:
+    """The groups of a device's labels."""
+    return (_name("label", "_".join(label)) for label in {**group.labels, **device.labels}.items())
 
 
 def _host(device: Device, groups: tuple[str, ...]) -> HostPlan:
-    if device.name in RESERVED_NAMES:
-        raise UnfitNames(f"a device is called '{device.name}', which Ansible has a meaning for\n  call it otherwise")
     return HostPlan(
         device.name, groups, {"ansible_host": device.address, **role_variables(DeviceAgent, name=device.name)}
     )

@@ -26,6 +26,7 @@ PLATFORM_URL = "http://visionfleet-device:9501"
 """Where the container finds the device's own platform, which answers in the hub's place."""
 
 MODEL_CACHE = Path("/cache")
+SERVERS_MODELS = 8  # MAX_ACTIVE_MODELS of inference/core/env.py
 _BINDS = {Exposure.LOCALHOST: "127.0.0.1", Exposure.LAN: "0.0.0.0"}  # noqa: S104 - asked for by `exposure: lan`
 # the container listens for what Docker passes on; its root is read-only
 _IN_CONTAINER = {"HOST": "0.0.0.0", "HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib"}  # noqa: S104, S108
@@ -179,6 +180,8 @@ class _Releases:
         environment = server_environment(config, PLATFORM_URL, MODEL_CACHE) | _IN_CONTAINER
         if models:
             environment["PRELOAD_MODELS"] = ",".join(model.id for model in models)
+            # the server puts the oldest away at its own limit of 8, and the gate asks for all
+            environment["MAX_ACTIVE_MODELS"] = str(max(len(models), SERVERS_MODELS))
         return Release(
             workspace=config.workspace,
             version=settings.version or config.inference.version,
