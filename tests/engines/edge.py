@@ -12,9 +12,9 @@
         fleet.registry.stop(); fleet.registry.start()       # connections are refused
         host.fill_disk(leave_mb=100); host.free_disk()      # its disk has 10 GB, and is the host's alone
 
-`jetsons=1` adds jet-01, with what tests/engines/tegra_standin.py stands in for; `arm64=1` adds arm-01, under qemu
-(tests/engines/arm64.py). `root=EDGE_DOCKER` gives the others Docker. Fleets that run at the same time have other names
-and addresses (dev-11, …). When this process dies, so do the hosts, the registry and the network interface.
+`jetsons=1` adds jet-01, with what tests/engines/tegra_standin.py stands in for; `arm64=1` adds arm-01, under qemu and
+without Docker (tests/engines/arm64.py). `root=EDGE_DOCKER` gives the others Docker. Fleets that run at the same time
+have other names and addresses (dev-11, …). When this process dies, so do the hosts, the registry and the interface.
 
 What stands in for a device: the kernel is this machine's, shared; `stand-in-for-bare-metal.service` makes cgroups
 writable, which they are on a machine of its own; /var/lib/docker is a mount, since Docker's layers need a file system
@@ -45,7 +45,6 @@ from tests.engines.tegra_standin import give_tegra
 
 USER = "edge"
 DISK_MB = 10_000
-SSH_SECONDS = 30
 _FLEETS = 8  # at the same time
 _HOSTS = 9  # of a fleet
 _HOST_KEY = "etc/ssh/ssh_host_ed25519_key.pub"
@@ -108,7 +107,7 @@ class EdgeHost(Host):
     def restore_network(self) -> None:
         """Put the cable back: sshd answers."""
         subprocess.run(["ip", "link", "set", self.interface, "up"], check=True, timeout=10)
-        wait_until(self._greets, f"{self.name}'s sshd", SSH_SECONDS)
+        wait_until(self._greets, f"{self.name}'s sshd", self.boot_seconds)
 
     def block(self, address: str) -> None:
         """Lose what goes to an address, until `unblock` or a boot."""
