@@ -34,7 +34,7 @@ options:
     type: str
     default: "0755"
   exclusive:
-    description: Whether other files are removed. Folders are left, but for C(__pycache__) of a file that goes.
+    description: Whether other files are removed. Folders are left.
     type: bool
     default: false
   keep:
