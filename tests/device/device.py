@@ -232,7 +232,10 @@ class _Docker(Docker):
                 "SecurityOpt": None,
                 "PortBindings": {"9001/tcp": [{"HostIp": "127.0.0.1", "HostPort": "9001"}]},
             },
-            "Mounts": [{"Source": "/var/lib/visionfleet/cache", "Destination": "/cache", "RW": True}],
+            "Mounts": [
+                {"Source": "/var/lib/visionfleet/cache", "Destination": "/cache", "RW": True},
+                {"Source": "/run/visionfleet/server.env", "Destination": "/app/.env", "RW": False},
+            ],
             "Config": {"Env": ["HOST=0.0.0.0", "PATH=/bin"]},
         }
 

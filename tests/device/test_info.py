@@ -69,6 +69,14 @@ def test_names_variables_but_not_their_values(running: Device) -> None:
     assert "0.0.0.0" not in json.dumps(container)
 
 
+def test_mounts_are_in_one_order_whatever_dockers(running: Device) -> None:
+    container = info(running.paths, running.machine)["container"]
+    assert container["mounts"] == [
+        "/run/visionfleet/server.env:/app/.env:ro",
+        "/var/lib/visionfleet/cache:/cache:rw",
+    ]
+
+
 def test_reads_ipv6_too(running: Device) -> None:
     (running.paths.proc / "net/tcp6").write_text(TCP6)
     assert listening(running.paths, 9001) == ["127.0.0.1", "::", "::1"]

@@ -116,7 +116,10 @@ def _container(machine: Machine) -> dict[str, Any] | None:
         "capabilities_dropped": host["CapDrop"] or [],
         "security_options": host["SecurityOpt"] or [],
         "ports": host["PortBindings"] or {},
-        "mounts": [f"{one['Source']}:{one['Destination']}:{'rw' if one['RW'] else 'ro'}" for one in found["Mounts"]],
+        # Docker gives them in any order
+        "mounts": sorted(
+            f"{one['Source']}:{one['Destination']}:{'rw' if one['RW'] else 'ro'}" for one in found["Mounts"]
+        ),
         "variables": sorted(variable.partition("=")[0] for variable in variables),
     }
 
