@@ -3,6 +3,7 @@
     with deployed(folder, count=2, jetsons=1) as site:
         site.playbook("site.yml")               # from the repository's root; gives what Ansible says at its end
         site.write(version="1.8.4")             # the file, changed
+        site.begin("release.yml").kill()        # a playbook, and its controller gone
         site.hub.stop(); site.hub.start()
 
 The image is a stub of the inference server, and a Jetson's tools are stand-ins: tests/engines/edge.py names them.
@@ -15,11 +16,12 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,6 +45,7 @@ CPU_IMAGE = "roboflow/roboflow-inference-server-cpu"
 JETSON_IMAGE = "roboflow/roboflow-inference-server-jetson-6.2.0"
 WORKFLOW = "count-screws"
 PLAY_SECONDS = 900
+HUB_SECONDS = 120
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 # what the stand-ins are not: of this architecture, and with a Jetson's disk
 _STAND_INS = ("-e", "preflight_architecture=x86_64", "-e", "preflight_disk_mb=1000", "-e", "preflight_memory_mb=0")
@@ -74,6 +77,41 @@ class Run(NamedTuple):
         return {name: counts.changed for name, counts in self.recap.items()}
 
 
+class Play:
+    """A playbook that runs."""
+
+    def __init__(self, command: list[str], environment: Mapping[str, str], log: Path) -> None:
+        self._log = log
+        with log.open("w") as output:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    def end(self) -> Run:
+        """Wait for its end."""
+        try:
+            code = self._process.wait(PLAY_SECONDS)
+        finally:
+            self.kill()
+        return Run(code, self._log.read_text())
+
+    def kill(self) -> None:
+        """The controller is gone, with all that it has started. Its workers have sessions of their own."""
+        for pid in descendants(self._process.pid) if self._process.poll() is None else []:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self._process.wait(PLAY_SECONDS)
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all below it."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        children = []
+    return [pid, *(one for child in children for one in descendants(int(child)))]
+
+
 class Hub:
     """Its process, which may be ended and started again."""
 
@@ -85,7 +123,7 @@ class Hub:
     def start(self) -> None:
         """Until it is ready."""
         self._process.enter_context(running(self._command, self._log))
-        wait_until(lambda: _answers(f"{self.url}/readyz"), f"the hub is ready, see {self._log}")
+        wait_until(lambda: _answers(f"{self.url}/readyz"), f"the hub is ready, see {self._log}", HUB_SECONDS)
 
     def stop(self) -> None:
         """Connections are refused from now on."""
@@ -103,6 +141,9 @@ class Site:
         shutil.copytree(EXAMPLE, self.folder)
         _write_goldens(self.folder)
         self._port = free_port()
+        self.health = {"ready_seconds": 60, "soak_seconds": 2}
+        self._plays: list[Play] = []
+        self._own: Mapping[str, Mapping[str, Any]] = {}
         self.write()
         config = load(self.file)
         self.hub = Hub(self.file, folder / "hub.log", config.hub.public_url)
@@ -121,8 +162,9 @@ class Site:
         for repository in (CPU_IMAGE, JETSON_IMAGE):
             push_image(self.fleet.registry, repository, version, behaviour)
 
-    def write(self, **group: Any) -> None:
-        """The file; `group` is set in every group."""
+    def write(self, own: Mapping[str, Mapping[str, Any]] | None = None, **group: Any) -> None:
+        """The file; `group` is set in every group, `own` is what devices have of their own."""
+        self._own = own or {}
         self.file.write_text(json.dumps(self._document(group), indent=2))
 
     def release_of(self, host: EdgeHost) -> str:
@@ -133,6 +175,10 @@ class Site:
 
     def playbook(self, name: str, *options: str, **environment: str) -> Run:
         """Run one of the playbooks, as it is run from the repository's root."""
+        return self.begin(name, *options, **environment).end()
+
+    def begin(self, name: str, *options: str, **environment: str) -> Play:
+        """Start one, and go on."""
         given = {
             **{name: os.environ[name] for name in ("PATH", "HOME")},
             "LANG": "C.UTF-8",
@@ -144,11 +190,24 @@ class Site:
             **environment,
         }
         program = Path(sys.executable).with_name("ansible-playbook")
-        command = [str(program), f"playbooks/{name}", *_STAND_INS, *options]
-        done = subprocess.run(
-            command, cwd=ROOT, env=given, capture_output=True, text=True, timeout=PLAY_SECONDS, check=False
+        log = self.folder.with_name(f"play-{len(self._plays)}.log")
+        play = Play([str(program), f"playbooks/{name}", *_STAND_INS, *options], given, log)
+        self._plays.append(play)
+        return play
+
+    def close(self) -> None:
+        """No playbook runs on."""
+        for play in self._plays:
+            play.kill()
+
+    def fleet_status(self) -> list[dict[str, Any]]:
+        """What `visionfleet fleet status --json` shows."""
+        command = [sys.executable, "-m", "visionfleet", "fleet", "status", "--json", "--file", str(self.file)]
+        shown = subprocess.run(
+            command, env={**os.environ, **self.secrets}, capture_output=True, text=True, timeout=60, check=False
         )
-        return Run(done.returncode, done.stdout + done.stderr)
+        assert shown.returncode == 0, shown.stderr
+        return json.loads(shown.stdout)
 
     def _document(self, group: Mapping[str, Any]) -> dict[str, Any]:
         example: dict[str, Any] = yaml.safe_load((EXAMPLE / "visionfleet.yaml").read_text())
@@ -163,7 +222,7 @@ class Site:
             "edge": {
                 "registry": registry,
                 "report_seconds": 15,
-                "health": {"ready_seconds": 60, "soak_seconds": 2},
+                "health": self.health,
                 "goldens": example["edge"]["goldens"],
                 "groups": list(self._groups(group)),
             },
@@ -179,11 +238,16 @@ class Site:
         plain = [host for host in self.hosts if not host.name.startswith("jet-")]
         jetsons = [host for host in self.hosts if host.name.startswith("jet-")]
         if plain:
-            yield {"name": "boxes", "hardware": "generic-x86_64", "os": "debian-12", **common, **_devices(plain)}
+            yield {"name": "boxes", "hardware": "generic-x86_64", "os": "debian-12", **common, **self._devices(plain)}
         if jetsons:
             power = {"mode": 0, "clocks": True}
             jetson = {"name": "jetsons", "hardware": "jetson-orin-nano", "jetpack": "6.2", "power": power}
-            yield {**jetson, **common, **_devices(jetsons)}
+            yield {**jetson, **common, **self._devices(jetsons)}
+
+    def _devices(self, hosts: list[EdgeHost]) -> dict[str, Any]:
+        return {
+            "devices": [{"name": host.name, "address": host.address, **self._own.get(host.name, {})} for host in hosts]
+        }
 
 
 @contextmanager
@@ -195,13 +259,10 @@ def deployed(folder: Path, *, count: int, jetsons: int = 0, root: Root = EDGE, l
         controls = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cp-", dir="/tmp")))
         site = Site(folder, fleet, controls)
         site.push("1.8.3")
+        stack.callback(site.close)
         stack.callback(site.hub.stop)
         site.hub.start()
         yield site
-
-
-def _devices(hosts: list[EdgeHost]) -> dict[str, Any]:
-    return {"devices": [{"name": host.name, "address": host.address} for host in hosts]}
 
 
 def _write_goldens(site: Path) -> None:
