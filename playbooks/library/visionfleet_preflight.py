@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import http.client
 import os
 import re
 import socket
@@ -51,7 +52,7 @@ options:
     type: str
     default: ""
   memory_mb:
-    description: The least memory in MiB that the kernel must see. 0 takes any.
+    description: The memory in MiB that the device is sold with; the kernel may see a quarter less. 0 takes any.
     type: int
     default: 0
   disk_mb:
@@ -101,6 +102,8 @@ PROBE_SECONDS = 10
 DOCKER_HUB = "registry-1.docker.io"  # which Docker asks where an image's name has no registry
 BOARD = "/sys/firmware/devicetree/base/model"  # where /proc/device-tree leads
 REGISTRY_ANSWERS = (200, 401)  # 401: it wants a login, which comes later
+MEMORY_SHARE = 0.75  # what a kernel sees at least: firmware and GPU keep some, most on an Orin Nano of 4 GB
+BROKEN = (OSError, http.client.HTTPException)  # what urllib raises, the latter where what answers speaks no HTTP
 POINTER_BITS = struct.calcsize("P") * 8
 
 
@@ -219,8 +222,8 @@ def _system_name(device: Device) -> str:
 def _memory(device: Device, wanted: dict[str, Any]) -> Iterator[Finding]:
     total = re.search(r"MemTotal:\s+(\d+) kB", device.read("/proc/meminfo") or "")
     found = int(total.group(1)) // 1024 if total else 0
-    if found < wanted["memory_mb"]:
-        text = "It has {} MB of memory, the file's is at least {} MB.".format(found, wanted["memory_mb"])
+    if found < MEMORY_SHARE * wanted["memory_mb"]:
+        text = "Its kernel sees {} MiB of memory, the file says {} MiB.".format(found, wanted["memory_mb"])
         yield Finding("memory", text, "Set `memory_gb` of the group, and give it models that fit.")
 
 
@@ -272,9 +275,11 @@ def _registry(device: Device, wanted: dict[str, Any]) -> Iterator[Finding]:
         yield Finding("registry-name", f"It cannot resolve {host}.", "Give it a DNS server that knows the registry.")
         return
     # whether its certificate holds is for Docker to say, which gets the registry's own CA only later
-    answers = [device.probe(f"{scheme}://{registry}/v2/") for scheme in ("https", "http")]
-    if any(answer.status in REGISTRY_ANSWERS for answer in answers):
-        return
+    answers: list[Answer] = []
+    for scheme in ("https", "http"):
+        answers.append(device.probe(f"{scheme}://{registry}/v2/"))
+        if answers[-1].status in REGISTRY_ANSWERS:
+            return
     status = max(answer.status for answer in answers)
     if status == 0:
         fix = "Open the way from the device to the registry, and see that it runs."
@@ -301,15 +306,15 @@ def _probe(url: str) -> Answer:
     """Ask without a secret. Where the certificate does not hold, ask again without minding: the date is of use."""
     try:
         return _get(url, ssl.create_default_context())
-    except OSError as error:
+    except BROKEN as error:
         reason = getattr(error, "reason", error)
         if not isinstance(reason, ssl.SSLCertVerificationError):
-            return Answer(0, error=str(reason))
+            return Answer(0, error=str(reason) or type(reason).__name__)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         return _get(url, context)._replace(error=reason.verify_message, distrusted=True)
-    except OSError as error:
+    except BROKEN as error:
         return Answer(0, error=str(error))
 
 
