@@ -113,6 +113,14 @@ def test_files_are_given_by_the_urls_of_the_answer_alone(platform: Platform) -> 
         platform.file(digest, other)
 
 
+def test_without_a_key_nothing_is_signed(paths: Paths, platform: Platform) -> None:
+    digest, _ = token_of(platform, "weights.onnx")
+    links.remove(paths.server_env)
+    with pytest.raises(Refusal) as refusal:
+        platform.file(digest, platform._token(digest))
+    assert refusal.value.status == 403
+
+
 def test_no_file_but_the_packages_of_the_current_release_is_given(platform: Platform) -> None:
     digest = sha256(PICTURE)
     with pytest.raises(Refusal) as refusal:

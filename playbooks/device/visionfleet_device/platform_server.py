@@ -70,7 +70,7 @@ class Platform:
         """The JSON for a GET. Raises Refusal."""
         routes: dict[str, Callable[[Query], dict[str, Any]]] = {
             "/": lambda _: {"workspace": self._served().release["workspace"]},
-            "/models/v1/external/stat": lambda query: self._model(query)["stat"],
+            "/models/v1/external/stat": lambda query: _model(self._served(), query)["stat"],
             "/models/v1/external/weights": self._weights,
         }
         workflow = _WORKFLOW.fullmatch(path)
@@ -83,7 +83,8 @@ class Platform:
 
     def file(self, sha256: str, token: str) -> Path:
         """A file of a package, by the URL that the answer about its model gave. Raises Refusal."""
-        if not hmac.compare_digest(self._token(sha256).encode(), token.encode()):
+        # without a key, as between a boot and the server's first start, nothing was signed, and anybody could sign
+        if not read_key(self._paths) or not hmac.compare_digest(self._token(sha256).encode(), token.encode()):
             raise Refusal(403, "invalid_signature", "this URL was not signed by the platform of this device")
         served = self._served()
         if not any(file["sha256"] == sha256 for model in served.release["models"] for file in model["files"]):
@@ -116,19 +117,9 @@ class Platform:
             self._read = (state, served)
         return served
 
-    def _model(self, query: Query) -> dict[str, Any]:
-        name = query.get("modelId", "")
-        models = self._served().answers.models
-        if name not in models:
-            message = (
-                f"there is no model '{name}' in the current release; known are: {', '.join(sorted(models)) or 'none'}"
-            )
-            raise Refusal(404, "model_not_found", message)
-        return models[name]
-
     def _weights(self, query: Query) -> dict[str, Any]:
-        weights = self._model(query)["weights"]
-        served = self._served()
+        served = self._served()  # once: `current` may be switched meanwhile
+        weights = _model(served, query)["weights"]
         [model] = [model for model in served.release["models"] if model["id"] == query["modelId"]]
         digests = {file["name"]: file["sha256"] for file in model["files"]}
         [package] = weights["modelMetadata"]["modelPackages"]
@@ -286,6 +277,15 @@ class _Handler(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
+
+
+def _model(served: Served, query: Query) -> dict[str, Any]:
+    name, models = query.get("modelId", ""), served.answers.models
+    if name not in models:
+        known = ", ".join(sorted(models)) or "none"
+        message = f"there is no model '{name}' in the current release; known are: {known}"
+        raise Refusal(404, "model_not_found", message)
+    return models[name]
 
 
 def _modified(path: Path) -> int:
