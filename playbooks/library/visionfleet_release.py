@@ -169,11 +169,11 @@ def _released(module: Any, device: Device, release_id: str) -> bool:
     """Let it serve. True where something changed."""
     before = device.state()
     unit = f"visionfleet-release@{release_id}.service"
-    _command(module, ["systemctl", "start", unit])  # how that went, the verdict says best
+    code, _, _ = _command(module, ["systemctl", "start", unit])  # how that went, the verdict says best
     _wait_for_end(module, unit)
     after = device.state()
     verdict = after["verdict"]
-    if verdict.get("release") != release_id or (verdict == before["verdict"] and verdict["result"] != "accepted"):
+    if verdict.get("release") != release_id or (code != 0 and verdict == before["verdict"]):
         raise Failed(f"Release {release_id} was not begun: {_last_error(module, unit)}.")
     if verdict["result"] != "accepted" or after["release"] != release_id:
         raise Failed(f"{_sentence(verdict['reason'])} See `journalctl -u visionfleet-inference` on the device.")

@@ -168,6 +168,13 @@ def test_a_release_that_is_not_whole_is_refused(device: Device, part: str) -> No
     assert (device.current, device.running, device.verdict["result"]) == (OLD, OLD, "refused")
 
 
+def test_a_way_back_that_was_not_begun_is_not_told_by_an_earlier_verdict(device: Device) -> None:
+    device.released(OLD, NEW)
+    with held(device.paths.lock, "a release"), pytest.raises(DeviceError, match=f"release {OLD} was not begun"):
+        device.switch.rollback()
+    assert device.current == NEW
+
+
 @pytest.mark.parametrize("name", ["", "..", "../../etc", "0" * 11, "ABCDEFABCDEF"])
 def test_what_is_no_release_id_never_becomes_a_path(device: Device, name: str) -> None:
     with pytest.raises(DeviceError, match="no release id"):

@@ -162,8 +162,9 @@ def test_a_release_that_was_not_begun_fails_with_what_the_journal_says(device: D
     )
 
 
-def test_an_earlier_verdict_on_the_same_release_is_not_taken_for_this_one(device: Device) -> None:
-    device.program.results[NEW] = "returned"
+@pytest.mark.parametrize("result", ["returned", "accepted"])
+def test_an_earlier_verdict_on_the_same_release_is_not_taken_for_this_one(device: Device, result: str) -> None:
+    device.program.results[NEW] = result
     device.ask(release=a_release(NEW))
     device.program.busy = True
     assert "was not begun" in device.ask(release=a_release(NEW))["msg"]

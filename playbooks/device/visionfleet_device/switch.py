@@ -55,11 +55,14 @@ class Switch:
         previous = trial.previous(self._paths)
         if previous is None:
             raise DeviceError("there is no release before the current one", "release one by its file")
+        before, unit = trial.verdict(self._paths), RELEASE_UNIT.replace("@", f"@{previous}")
         with suppress(DeviceError):  # the verdict says more
-            self._machine.systemd.start(RELEASE_UNIT.replace("@", f"@{previous}"))
+            self._machine.systemd.start(unit)
         verdict = trial.verdict(self._paths)
+        if verdict == before:
+            raise DeviceError(f"release {previous} was not begun", f"see `journalctl -u {unit}` on the device")
         if verdict.get("release") != previous or verdict.get("result") != ACCEPTED:
-            raise DeviceError(str(verdict.get("reason", "the release has left no verdict")), _LOOK)
+            raise DeviceError(str(verdict.get("reason")), _LOOK)
         return {"changed": True, "verdict": verdict}
 
     # a release
@@ -212,6 +215,7 @@ class Switch:
         """Let nothing serve."""
         with suppress(DeviceError):  # at boot, Docker may not be there yet, and nor is the container
             self._machine.systemd.stop(INFERENCE_UNIT)
+        with suppress(DeviceError):
             self._machine.docker.remove_container(INFERENCE)
         for link in (self._paths.inference_wanted, self._paths.inference_unit, self._paths.previous):
             links.remove(link)
