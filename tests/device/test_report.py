@@ -65,6 +65,9 @@ def kernel(device: Device) -> Device:
     _put(device, "proc/uptime", "93784.12 180000.00\n")
     for zone, text in enumerate(("41500\n", "52250\n", "-256000\n", "200000\n", "")):
         _put(device, f"sys/class/thermal/thermal_zone{zone}/temp", text)
+        _put(device, f"sys/class/thermal/thermal_zone{zone}/type", "CPU-therm\n")
+    _put(device, "sys/class/thermal/thermal_zone9/temp", "100000\n")
+    _put(device, "sys/class/thermal/thermal_zone9/type", "PMIC-Die\n")
     _put(device, "opt/visionfleet/.keep", "")
     return device
 

@@ -13,6 +13,7 @@ from visionfleet_device.machine import Machine
 from visionfleet_device.paths import INFERENCE, Paths
 
 MEBIBYTE = 1024 * 1024
+NO_SENSOR = "PMIC-Die"  # of Jetsons before Orin: it says 100 °C, always
 SANE_CELSIUS = (-40.0, 130.0)  # a sensor that is switched off says -256 or 0.0 of something else
 
 _VERDICT = ("release", "result", "reason", "at", "serving")
@@ -37,7 +38,8 @@ def read(paths: Paths, machine: Machine) -> dict[str, Any]:
 
 def temperature(paths: Paths) -> float | None:
     """The highest of all sensors of the kernel that make sense, in °C."""
-    found = [_celsius(zone / "temp") for zone in (paths.sys / "class/thermal").glob("thermal_zone*")]
+    zones = (paths.sys / "class/thermal").glob("thermal_zone*")
+    found = [_celsius(zone / "temp") for zone in zones if _text(zone / "type").strip() != NO_SENSOR]
     lowest, highest = SANE_CELSIUS
     return max((one for one in found if one is not None and lowest < one < highest), default=None)
 
