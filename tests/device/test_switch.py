@@ -111,6 +111,14 @@ class TestWhatIsCurrentAlready:
         assert device.running == NEW
         assert device.verdict["reason"] == "it was current, but did not serve: it was started anew"
 
+    def test_is_waited_for_where_it_is_not_ready_yet(self, device: Device) -> None:
+        device.released(NEW)
+        device.cut_power()
+        device.boot()
+        starts = device.starts
+        assert device.switch.release(NEW)["changed"] is False
+        assert device.starts == starts
+
     def test_is_started_anew_where_its_unit_was_written_anew(self, device: Device) -> None:
         device.released(NEW)
         device.systemd.needs_reload = True

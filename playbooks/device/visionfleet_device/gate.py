@@ -43,9 +43,26 @@ class Watch:
         self._container = ""
         self._restarts = self._unit()["NRestarts"]
 
+    def is_running(self) -> bool:
+        """Whether the container runs, ready or not. Raises GateFailed where it has ended, or is another."""
+        unit = self._unit()
+        container = self._machine.docker.container(INFERENCE)
+        if unit["NRestarts"] != self._restarts or unit["ActiveState"] == "failed":
+            raise GateFailed(f"the server has ended by itself{_exit_code(unit)}{self._last_lines()}")
+        if container is None or not container["State"]["Running"]:
+            if self._container:
+                raise GateFailed(f"the server's container has ended{_exit_code(unit)}{self._last_lines()}")
+            return False
+        if container["Image"] != self._image:
+            raise GateFailed(f"the container runs image {container['Image']}, asked was {self._image}")
+        if self._container not in {"", container["Id"]}:
+            raise GateFailed(f"the server's container has been started anew{self._last_lines()}")
+        self._container = container["Id"]
+        return unit["ActiveState"] == "active"
+
     def is_serving(self) -> bool:
         """Whether the container runs and the server is ready. Raises GateFailed where it has ended, or is another."""
-        return self._is_running() and self._server.readiness().status == 200
+        return self.is_running() and self._server.readiness().status == 200
 
     def wait_ready(self, seconds: float) -> None:
         """Wait for the server. Raises GateFailed."""
@@ -65,22 +82,6 @@ class Watch:
                 said = self._server.readiness().said
                 raise GateFailed(f"the server was ready, but {after:.0f} s later it was not any more: {said}")
             self._machine.clock.sleep(POLL_SECONDS)
-
-    def _is_running(self) -> bool:
-        unit = self._unit()
-        container = self._machine.docker.container(INFERENCE)
-        if unit["NRestarts"] != self._restarts or unit["ActiveState"] == "failed":
-            raise GateFailed(f"the server has ended by itself{_exit_code(unit)}{self._last_lines()}")
-        if container is None or not container["State"]["Running"]:
-            if self._container:
-                raise GateFailed(f"the server's container has ended{_exit_code(unit)}{self._last_lines()}")
-            return False
-        if container["Image"] != self._image:
-            raise GateFailed(f"the container runs image {container['Image']}, asked was {self._image}")
-        if self._container not in {"", container["Id"]}:
-            raise GateFailed(f"the server's container has been started anew{self._last_lines()}")
-        self._container = container["Id"]
-        return unit["ActiveState"] == "active"
 
     def _unit(self) -> dict[str, str]:
         return self._machine.systemd.show(INFERENCE_UNIT, "ActiveState", "NRestarts", "ExecMainStatus")

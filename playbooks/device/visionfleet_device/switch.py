@@ -250,9 +250,13 @@ class Switch:
         if self._machine.systemd.show(INFERENCE_UNIT, "NeedDaemonReload")["NeedDaemonReload"] == "yes":
             return False  # its unit was written anew
         try:
-            return Watch(self._machine, release, image).is_serving()
+            watch = Watch(self._machine, release, image)
+            if not watch.is_running():
+                return False
+            watch.wait_ready(release["health"]["ready_seconds"])  # it loads its models still, or has much to do
         except GateFailed:
             return False
+        return True
 
     def _is_whole(self, name: str) -> bool:
         try:
