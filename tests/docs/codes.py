@@ -113,8 +113,9 @@ def _reports(function: ast.FunctionDef, errors: Collection[str]) -> Iterator[str
         if isinstance(node, ast.Call) and _name(node.func) in errors and node.args:
             text = node.args[0]
             first = text.values[0] if isinstance(text, ast.JoinedStr) else None
-            if isinstance(first, ast.FormattedValue) and isinstance(first.value, ast.Name):
-                text = named.get(first.value.id, text)
+            begins = first.value if isinstance(first, ast.FormattedValue) else text
+            if isinstance(begins, ast.Name):
+                text = named.get(begins.id, text)
             yield _template(text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from tests.docs.codes import HUB, SOURCE, VALIDATE, WORKER, Area, codes, messages, reasons, reports
 from tests.docs.pages import ROOT, RUNBOOK
 
+LIBRARY = ROOT / "playbooks/library"
 TABLE = re.compile(r"^\| (code|it says) \|.*\n\|-.*\n((?:\|.*\n)+)", re.MULTILINE)
 
 
@@ -43,6 +45,32 @@ def test_every_message_of_the_cloud_has_an_entry() -> None:
     assert len(commands) > 5
     begin = {text.partition("`")[0].strip() for text in program | commands}  # a cell of code ends at a backtick
     assert begin <= entries(RUNBOOK / "cloud.md", "it says")
+
+
+def test_each_rule_of_the_preflight_has_an_entry_and_each_entry_a_rule() -> None:
+    assert entries(RUNBOOK / "edge.md", "code") == reports([LIBRARY / "visionfleet_preflight.py"], {"Finding"})
+
+
+def test_every_message_of_a_device_has_an_entry() -> None:
+    """The page also has what Ansible, Docker and apt say, and what is worked out from answers of the server."""
+    made = reports((ROOT / "playbooks/device").rglob("*.py"), {"GateFailed", "DeviceError", "Refused", "Unreachable"})
+    assert len(made) > 40
+    begin = {text for text in made if not text.startswith("`")}
+    assert begin - entries(RUNBOOK / "edge.md", "it says") == set()
+
+
+def test_every_message_of_a_playbook_begins_as_an_entry() -> None:
+    known = tuple(entry.rstrip("….: ") for entry in entries(RUNBOOK / "edge.md", "it says"))
+    said = list(_fail_messages())
+    assert len(said) > 10
+    assert [message for message in said if not message.startswith(known)] == []
+
+
+def _fail_messages() -> Iterator[str]:
+    """What a task of ours says where it fails, `…` standing for what is filled in."""
+    for path in (ROOT / "playbooks").rglob("*.yml"):
+        for found in re.findall(r"fail_msg: (?:>-\n\s+)?\"?(.+)", path.read_text(encoding="utf-8")):
+            yield re.sub(r"{{.*?}}", "…", found)
 
 
 def test_the_index_names_every_page() -> None:
