@@ -143,7 +143,7 @@ def test_an_unhealthy_release_fails_with_what_serves_now(device: Device) -> None
     said = device.ask(release=a_release(NEW))
     assert said["failed"] is True
     assert said["msg"] == (
-        f"release {NEW} failed. Release {OLD} serves again. See `journalctl -u visionfleet-inference` on the device."
+        f"Release {NEW} failed. Release {OLD} serves again. See `journalctl -u visionfleet-inference` on the device."
     )
     assert (said["release"], said["verdict"]["result"]) == (OLD, "returned")
 
@@ -179,7 +179,7 @@ class TestFetched:
     def test_fails_with_what_is_wrong_and_what_to_do(self, device: Device) -> None:
         device.program.fetch_error = "the hub does not answer"
         said = device.ask(release=a_release(NEW), state="fetched")
-        assert said["msg"] == "the hub does not answer. start the hub."
+        assert said["msg"] == "The hub does not answer. Start the hub."
 
 
 class TestPrevious:
