@@ -183,8 +183,9 @@ class Site:
             **{name: os.environ[name] for name in ("PATH", "HOME")},
             "LANG": "C.UTF-8",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._controls),
-            # hosts go, and others come at their addresses
-            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=10s",
+            # hosts go, and others come at their addresses: what leads to one that is gone ends soon
+            "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=10s "
+            "-o ServerAliveInterval=2 -o ServerAliveCountMax=5",
             "VISIONFLEET_FILE": str(self.file),
             **self.secrets,
             **environment,

@@ -106,6 +106,12 @@ def watched(host: EdgeHost, log: Path) -> Generator[list[str]]:
     answers += log.read_text().split()
 
 
+def shorten_waiting(host: EdgeHost) -> None:
+    """Let a device give up a hub that does not answer after seconds, where it would try for minutes."""
+    settings = "s/^TIMEOUT_SECONDS = .*/TIMEOUT_SECONDS = 2/; s/^ATTEMPTS = .*/ATTEMPTS = 2/"
+    host.check("sed", "--in-place", settings, "/opt/visionfleet/lib/visionfleet_device/hub.py")
+
+
 def hold_at(host: EdgeHost, step: str) -> None:
     """Let the next release stand still before a step: `rename current`, `remove trial.json`, `systemctl restart`, `ask
     readiness`, `open fetch.lock`. Until the next boot."""
@@ -140,6 +146,13 @@ def wait_for_verdict(host: EdgeHost, release: str, result: str) -> None:
 def system_state(host: EdgeHost) -> str:
     """`running`, or `degraded` where a unit has failed."""
     return host.run("systemctl", "is-system-running", "--wait", seconds=120).stdout.strip()
+
+
+def assert_nothing_stays(folder: Path) -> None:
+    """No process or mount of a deployment that was in this folder."""
+    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert [line for line in processes.splitlines() if str(folder) in line] == []
+    assert str(folder) not in Path("/proc/mounts").read_text()
 
 
 def _picture() -> dict[str, str]:
