@@ -10,8 +10,10 @@ from the plugin. The plain tasks (release_cost/plain.yml) have theirs from a sta
 and for a release that is current already they only look, as ours does. Two runs of each are measured on the same hosts:
 one that changes nothing, and one to a new version with one model more.
 
-    python benchmarks/release_cost.py           50 hosts, about 5 minutes; needs root and mmdebstrap
-    python benchmarks/release_cost.py --hosts 2
+The start of ansible-playbook is shared by all hosts, so the ratio holds for about as many as are measured.
+
+    python benchmarks/release_cost.py               50 hosts, about 10 minutes; needs root and mmdebstrap
+    python benchmarks/release_cost.py --hosts 2     to try a change; the goal is for 50
 """
 
 import argparse
