@@ -82,7 +82,11 @@ def test_its_devices_come_from_both_places() -> None:
     assert greenhouse.devices[6].labels == {"ring": "canary"}
 
 
-@pytest.mark.parametrize("section", [Edge, *sections_below(Edge)], ids=lambda section: section.__name__)
+@pytest.mark.parametrize(
+    "section",
+    sorted({Edge, *sections_below(Edge)}, key=lambda section: section.__name__),
+    ids=lambda section: section.__name__,
+)
 def test_every_key_of_the_edge_is_used(section: type[Section]) -> None:
     data = yaml.safe_load(FILE.read_text(encoding="utf-8"))["edge"]
     used = {key for given, entry in entries_used(Edge, data) if given is section for key in entry}

@@ -87,7 +87,7 @@ def _show(devices: Sequence[DeviceState]) -> None:
     if devices:
         console.print(_table(devices, time.time()))
     for device in devices:
-        if device.report and device.report.verdict and _went_back(device):
+        if device.report and device.report.verdict and _has_failed(device):
             verdict = device.report.verdict
             console.print(f"{device.name}: release {verdict.release} {verdict.result}: {verdict.reason}", markup=False)
     console.print(_summary(devices))
@@ -139,8 +139,14 @@ def _is_on_another(device: DeviceState) -> bool:
     return device.in_file and device.report is not None and device.report.release != device.release
 
 
+def _has_failed(device: DeviceState) -> bool:
+    """Whether the last release that the device was told to make was not accepted."""
+    verdict = device.report and device.report.verdict
+    return verdict is not None and verdict.result != "accepted"
+
+
 def _went_back(device: DeviceState) -> bool:
-    """Whether the last release that the device was told to make did not stay."""
+    """Whether that release had been switched to; one that was refused never was."""
     verdict = device.report and device.report.verdict
     return verdict is not None and verdict.result in ("returned", "recovered")
 

@@ -1,4 +1,4 @@
-"""What devices report: checked one by one, stored once, the newest kept at hand."""
+"""What devices report: checked one by one, stored once, the last one kept at hand."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _store(hub: Hub, caller: Caller, now: float, taken: Mapping[float, Report]) 
     mine = (DeviceReport.workspace == caller.workspace, DeviceReport.device == caller.name)
     query = select(DeviceReport.reported_at).where(*mine, DeviceReport.reported_at.in_(taken))
     with hub.store.write() as session:
-        _keep_newest(session, caller, now, taken[max(taken)])
+        _keep_last(session, caller, now, list(taken.values())[-1])
         known = set(session.scalars(query))
         rows = [
             {
@@ -76,14 +76,12 @@ def _store(hub: Hub, caller: Caller, now: float, taken: Mapping[float, Report]) 
     return len(rows)
 
 
-def _keep_newest(session: Session, caller: Caller, now: float, report: Report) -> None:
+def _keep_last(session: Session, caller: Caller, now: float, report: Report) -> None:
+    """The last one that was sent tells how the device is: its clock may have been set back, as after a power cut."""
     # locked: a call that is repeated at the same moment waits here, and then finds what this one has stored
     device = session.get(Device, (caller.workspace, caller.name), with_for_update=True)
-    reported_at = min(report.reported_at, now)
     if device is None:
-        device = Device(workspace=caller.workspace, name=caller.name, reported_at=reported_at)
+        device = Device(workspace=caller.workspace, name=caller.name)
         session.add(device)
-    device.seen_at = now
-    if reported_at >= device.reported_at:
-        device.reported_at, device.health = reported_at, report.health
-        device.report = report.model_dump(mode="json")
+    device.seen_at, device.reported_at = now, min(report.reported_at, now)
+    device.health, device.report = report.health, report.model_dump(mode="json")
