@@ -11,7 +11,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export VISIONFLEET_UV := $(UV)
 
-.PHONY: help setup runtime engines bench quickstart check test format generate lock clean
+.PHONY: help setup runtime engines bench quickstart check lint unit test engine-devices engine-rest format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,18 +44,32 @@ bench: setup ## every benchmark; each prints its ratio and fails where its goal 
 quickstart: setup ## the main job on this machine; KEEP=1 leaves the stack running
 	@$(BIN)/python examples/quickstart/run.py $(if $(KEEP),--keep)
 
-check: setup ## the fast half: format, lint, types, imports, generated files, unit tests
+check: setup ## the fast half: format, lint, types, imports, generated files, playbooks, unit tests
+	@$(MAKE) --no-print-directory --jobs 2 lint unit
+
+lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/yamllint --strict .
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 	$(BIN)/python -m visionfleet.generate --check
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline --quiet
+
+unit: setup
 	$(BIN)/pytest --quiet -m 'not engine' --numprocesses 2
 
 test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines
-	$(BIN)/pytest -m engine
+	@$(MAKE) --no-print-directory --jobs 2 engine-devices engine-rest
+
+# the devices wait for boots and releases most of the time, so the rest has the processors; ports of guides are the rest's
+DEVICES := tests/device tests/edge tests/engines tests/docs/test_edge_commands.py
+engine-devices: setup
+	$(BIN)/pytest -m engine $(DEVICES)
+
+engine-rest: setup
+	$(BIN)/pytest -m engine $(DEVICES:%=--ignore=%)
 
 format: setup ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
