@@ -244,3 +244,18 @@ def test_the_server_does_not_keep_to_the_package_that_the_release_before_had(dev
         links.write(device.paths.trial, b"{")
         run()
         assert not choices.exists()
+
+
+def test_what_the_server_writes_while_it_ends_is_forgotten_too(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    device.released(OLD)
+    device.fetch(a_release(NEW))
+    choices, stop = device.paths.cache / "auto-resolution-cache", device.systemd.stop
+
+    def stops(unit: str) -> None:
+        links.write(choices / "choice.json", b"{}")
+        stop(unit)
+
+    monkeypatch.setattr(device.systemd, "stop", stops)
+    device.switch.release(NEW)
+    assert device.systemd.stopped == ["visionfleet-inference.service"]
+    assert not choices.exists()

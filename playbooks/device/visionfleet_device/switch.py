@@ -118,9 +118,10 @@ class Switch:
         self._arrange()
 
     def _start(self, release: dict[str, Any]) -> None:
-        self._prepare_cache()
-        self._machine.systemd.reload()
         try:
+            self._stop()
+            self._prepare_cache()
+            self._machine.systemd.reload()
             self._machine.systemd.restart(INFERENCE_UNIT)
         except DeviceError as error:
             said = f"the server of release {release['id']} cannot be started: {error}{last_lines(self._machine)}"
@@ -225,10 +226,19 @@ class Switch:
     def _restart_later(self, serving: str | None) -> None:
         if serving is None:
             return
-        self._prepare_cache()
         with suppress(DeviceError):  # the links are right: it starts with the next boot, if not now
+            self._stop()
+            self._prepare_cache()
             self._machine.systemd.reload()
             self._machine.systemd.restart(INFERENCE_UNIT, wait=False)
+
+    def _stop(self) -> None:
+        """Stop the server before its cache is touched: until it has ended, it writes there.
+
+        Only where it runs: at boot it is wanted already, and waits for this program.
+        """
+        if self._machine.systemd.show(INFERENCE_UNIT, "ActiveState")["ActiveState"] not in ("inactive", "failed"):
+            self._machine.systemd.stop(INFERENCE_UNIT)
 
     def _prepare_cache(self) -> None:
         links.make_folder(self._paths.cache)
