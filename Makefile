@@ -54,7 +54,7 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright
 	$(BIN)/python -m visionfleet.generate --check
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/ansible-lint --offline -q
+	PATH="$(CURDIR)/$(BIN):$$PATH" VISIONFLEET_FILE=examples/acme/visionfleet.yaml $(BIN)/ansible-lint --offline -q playbooks benchmarks
 
 unit: setup
 	$(BIN)/pytest --quiet -m 'not engine' --numprocesses 2
