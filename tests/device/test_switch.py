@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Any
 
 import pytest
 
@@ -125,13 +126,38 @@ class TestWhatIsCurrentAlready:
         device.switch.release(NEW)
         assert device.starts == 2
 
-    def test_is_no_success_where_it_cannot_be_brought_up(self, device: Device) -> None:
+    @pytest.mark.parametrize("fault", [{"starts": False}, {"status": 500}])
+    def test_makes_room_for_the_one_before_where_it_cannot_be_brought_up(
+        self, device: Device, fault: dict[str, Any]
+    ) -> None:
         device.released(OLD, NEW)
+        device.running = None
+        vars(device.server_of(NEW)).update(fault)
+        with pytest.raises(DeviceError, match=f"release {NEW} is current already, but does not serve: .* serves again"):
+            device.switch.release(NEW)
+        assert (device.current, device.previous, device.running) == (OLD, None, OLD)
+        assert (device.verdict["result"], device.verdict["serving"]) == ("returned", OLD)
+        assert not device.paths.trial.exists()
+
+    def test_is_no_success_where_there_is_none_before(self, device: Device) -> None:
+        device.released(NEW)
         device.running = None
         device.server_of(NEW).starts = False
         with pytest.raises(DeviceError, match=f"release {NEW} is current already, but does not serve"):
             device.switch.release(NEW)
         assert (device.verdict["result"], device.verdict["serving"], device.current) == ("refused", None, NEW)
+
+    def test_is_left_alone_where_nobody_can_tell(self, device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+        device.released(OLD, NEW)
+
+        def away(_: str) -> None:
+            raise DeviceError("Docker does not answer")
+
+        monkeypatch.setattr(device.docker, "container", away)
+        with pytest.raises(DeviceError, match="nobody can tell whether .* Docker does not answer"):
+            device.switch.release(NEW)
+        assert (device.current, device.running) == (NEW, NEW)
+        assert (device.verdict["result"], device.verdict["serving"]) == ("refused", NEW)
 
     def test_is_put_into_its_place_again(self, device: Device) -> None:
         device.released(NEW)

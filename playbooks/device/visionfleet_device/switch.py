@@ -78,21 +78,39 @@ class Switch:
 
     def _keep(self, release: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
         """The release is current already: see that it serves, and start it where it does not."""
-        self._arrange()
         reason = "it served already"
-        if not self._serves(release, image):
+        if not self._is_kept(release, image):
             reason = "it was current, but did not serve: it was started anew"
-            try:
-                self._start(release)
-                self._gate(self._paths, self._machine, release, image)
-            except (GateFailed, DeviceError) as error:
-                said = f"release {release['id']} is current already, but does not serve: {error}"
-                self._refuse(release["id"], said, None)
-                raise DeviceError(said, _LOOK) from error
+            self._start_anew(release, image)
         elif self._is_accepted(release["id"]):
             return {"changed": False, "verdict": trial.verdict(self._paths)}
         self._write_verdict("", release["id"], ACCEPTED, reason, release["id"])
         return {"changed": True, "verdict": trial.verdict(self._paths)}
+
+    def _is_kept(self, release: dict[str, Any], image: dict[str, Any]) -> bool:
+        """Whether the current release serves as it is. Where nobody can tell, it is left alone."""
+        try:
+            self._arrange()
+            return self._serves(release, image)
+        except (DeviceError, OSError) as error:
+            said = f"nobody can tell whether release {release['id']}, which is current already, serves: {error}"
+            self._refuse(release["id"], said, release["id"])
+            raise DeviceError(said, _LOOK) from error
+
+    def _start_anew(self, release: dict[str, Any], image: dict[str, Any]) -> None:
+        """Start the current release. Where it fails, the one before is the way back, as for one on trial."""
+        try:
+            self._start(release)
+            self._gate(self._paths, self._machine, release, image)
+        except Exception as error:  # noqa: BLE001 - whatever it is, there is a verdict
+            reason = f"release {release['id']} is current already, but does not serve: {_said(error)}"
+            begun = trial.of(self._paths, release["id"], self._machine.clock.date())
+            if begun.before is not None and self._is_whole(begun.before):
+                with suppress(OSError):  # a full disk does not keep from going back
+                    begun.write(self._paths)
+                self._return(begun, reason, error)
+            self._refuse(release["id"], reason, None)
+            raise DeviceError(reason, _LOOK) from error
 
     def _try(self, release: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
         begun = trial.begin(self._paths, release["id"], self._machine.clock.date())
@@ -146,7 +164,7 @@ class Switch:
         try:
             self._start(release)
             Watch(self._machine, release, image).wait_ready(release["health"]["ready_seconds"])
-        except (GateFailed, DeviceError) as error:
+        except (GateFailed, DeviceError, OSError) as error:
             return f"Release {serving} was started again, but does not serve either: {error}"
         return f"Release {serving} (version {release['version']}) serves again"
 
@@ -284,3 +302,9 @@ class Switch:
     def _write_verdict(self, number: str, release_id: str, result: str, reason: str, serving: str | None) -> None:
         value = {"trial": number, "release": release_id, "result": result, "reason": reason, "serving": serving}
         links.write_json(self._paths.verdict, {**value, "at": self._machine.clock.date()})
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, (GateFailed, DeviceError, OSError)):
+        return str(error)
+    return repr(error)

@@ -37,9 +37,17 @@ class Trial(NamedTuple):
 
 def begin(paths: Paths, to: str, started_at: int) -> Trial:
     """A trial of the release `to`, written to the disk."""
-    trial = Trial(uuid.uuid4().hex, to, current(paths), previous(paths), started_at, boot_id(paths))
+    trial = of(paths, to, started_at)
     trial.write(paths)
     return trial
+
+
+def of(paths: Paths, to: str, started_at: int) -> Trial:
+    """A trial of the release `to`. Where that is current already, what it goes back to is the one before."""
+    before, earlier = current(paths), previous(paths)
+    if before == to:
+        before, earlier = earlier, None
+    return Trial(uuid.uuid4().hex, to, before, earlier, started_at, boot_id(paths))
 
 
 def read(paths: Paths) -> Trial | None:
