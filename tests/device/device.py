@@ -236,7 +236,7 @@ class _Docker(Docker):
                 {"Source": "/var/lib/visionfleet/cache", "Destination": "/cache", "RW": True},
                 {"Source": "/run/visionfleet/server.env", "Destination": "/app/.env", "RW": False},
             ],
-            "Config": {"Env": ["HOST=0.0.0.0", "PATH=/bin"]},
+            "Config": {"Env": ["HOST=0.0.0.0", "PATH=/bin"], "Labels": {"visionfleet.release": running}},
         }
 
     def remove_container(self, name: str) -> None:

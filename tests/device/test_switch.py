@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Any
 
 import pytest
 
 from tests.device.device import NEW, NEXT, OLD, Device, a_release, image_of
-from visionfleet_device import links
+from visionfleet_device import links, trial
 from visionfleet_device.errors import Busy, DeviceError
 from visionfleet_device.locks import held
 
@@ -256,6 +257,54 @@ def test_a_full_disk_before_the_switch_changes_nothing(device: Device, monkeypat
     assert (device.current, device.previous, device.running, device.verdict["release"]) == (OLD, None, OLD, OLD)
 
 
+class TestADiskThatIsFullFromTheGateOn:
+    """All writing fails, but for what the reserve has room for."""
+
+    @pytest.fixture
+    def judged(self, device: Device, monkeypatch: pytest.MonkeyPatch) -> Device:
+        device.released(OLD)
+        device.fetch(a_release(NEW))
+        write = os.write
+
+        def full(descriptor: int, content: bytes) -> int:
+            if links.exists(device.paths.reserve):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(descriptor, content)
+
+        device.clock.events.append((device.clock.now() + 1, lambda: monkeypatch.setattr(os, "write", full)))
+        return device
+
+    def test_takes_the_verdict_on_a_healthy_release(self, judged: Device) -> None:
+        judged.switch.release(NEW)
+        assert (judged.current, judged.running, judged.verdict["result"]) == (NEW, NEW, "accepted")
+        assert not judged.paths.trial.exists()
+
+    def test_takes_that_on_a_broken_one(self, judged: Device) -> None:
+        judged.server_of(NEW).status = 500
+        with pytest.raises(DeviceError, match=f"Release {OLD} .* serves again"):
+            judged.switch.release(NEW)
+        assert (judged.current, judged.running, judged.verdict["result"]) == (OLD, OLD, "returned")
+        starts = judged.starts
+        assert judged.switch.recover() == {"changed": False}
+        assert judged.starts == starts
+
+    def test_has_a_reserve_again_when_there_is_room(self, judged: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+        judged.switch.release(NEW)
+        assert not judged.paths.reserve.exists()
+        monkeypatch.undo()
+        judged.released(NEXT)
+        assert judged.paths.reserve.stat().st_size == 64 * 1024
+
+
+def test_going_back_does_not_start_anew_what_runs_already(device: Device) -> None:
+    device.released(OLD)
+    trial.begin(device.paths, NEW, 0)
+    starts = device.starts
+    device.switch.recover()
+    assert device.starts == starts
+    assert device.verdict["reason"].endswith(f"Release {OLD} runs on")
+
+
 def test_what_is_not_needed_any_more_goes(device: Device) -> None:
     device.released(OLD, NEW, NEXT)
     assert sorted(folder.name for folder in device.paths.releases.iterdir()) == [NEW, NEXT]
@@ -268,6 +317,7 @@ def test_the_server_does_not_keep_to_the_package_that_the_release_before_had(dev
     for run in (lambda: device.released(OLD), device.switch.recover):
         links.write(choices / "choice.json", b"{}")
         links.write(device.paths.trial, b"{")
+        device.cut_power()
         run()
         assert not choices.exists()
 

@@ -14,6 +14,7 @@ from visionfleet_device.paths import INFERENCE, PLATFORM_UNIT, RECOVER_UNIT, Pat
 
 CACHE = "/cache"  # the server's MODEL_CACHE_DIR
 KEY_FILE = "/app/.env"
+RELEASE_LABEL = "visionfleet.release"  # on the container: two releases may have the same image
 PLATFORM_HOST = "visionfleet-device"  # this machine, as the container knows it
 STOP_SECONDS = 30
 
@@ -74,6 +75,7 @@ def _options(paths: Paths, release: dict[str, Any]) -> list[str]:
     port = release["port"]
     return [
         f"--name {INFERENCE} --rm --pull never --init",
+        f"--label {RELEASE_LABEL}={release['id']}",
         # its output is the unit's, which the journal keeps, also when the container is gone
         "--log-driver none",
         *_known(_RUNTIMES, release, "runtime"),

@@ -98,6 +98,11 @@ class Paths:
         return self.home / "verdict.json"
 
     @property
+    def reserve(self) -> Path:
+        """Room on the disk for the next verdict."""
+        return self.home / "reserve"
+
+    @property
     def lock(self) -> Path:
         """Held by whoever changes the links."""
         return self.home / "lock"

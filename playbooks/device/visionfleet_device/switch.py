@@ -9,7 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, Callable
 
-from visionfleet_device import bundle, links, packages, trial
+from visionfleet_device import bundle, links, packages, reserve, trial
+from visionfleet_device.container import RELEASE_LABEL
 from visionfleet_device.errors import Busy, DeviceError
 from visionfleet_device.gate import GateFailed, Watch, judge, last_lines
 from visionfleet_device.locks import held
@@ -113,16 +114,17 @@ class Switch:
             raise DeviceError(reason, _LOOK) from error
 
     def _try(self, release: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+        reserve.keep(self._paths)  # nothing is switched where there is no room to say what came of it
         begun = trial.begin(self._paths, release["id"], self._machine.clock.date())
         try:
             self._switch(begun)
             self._start(release)
             self._gate(self._paths, self._machine, release, image)
+            self._write_verdict(begun.number, begun.to, ACCEPTED, "it is healthy", begun.to)
         except (GateFailed, DeviceError, OSError) as error:
             self._return(begun, f"release {begun.to} failed: {error}", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the device goes back
             self._return(begun, f"release {begun.to} could not be judged: {error!r}", error)
-        self._write_verdict(begun.number, begun.to, ACCEPTED, "it is healthy", begun.to)
         links.remove(self._paths.trial)
         with suppress(DeviceError, OSError):  # what is left over is tidied up after the next one
             prune(self._paths, self._machine.docker)
@@ -164,7 +166,7 @@ class Switch:
         try:
             self._start(release)
             Watch(self._machine, release, image).wait_ready(release["health"]["ready_seconds"])
-        except (GateFailed, DeviceError, OSError) as error:
+        except (GateFailed, DeviceError) as error:
             return f"Release {serving} was started again, but does not serve either: {error}"
         return f"Release {serving} (version {release['version']}) serves again"
 
@@ -184,14 +186,14 @@ class Switch:
 
     def _go_back(self, begun: Trial, decided: dict[str, Any]) -> None:
         serving = self._put_back(begun)
-        self._restart_later(serving)
+        is_started = self._restart_later(serving)
         if not begun.to:
             return  # it had not switched: the last verdict holds
         if decided:
             self._write_verdict(begun.number, begun.to, RETURNED, str(decided.get("reason")), serving)
             return
         reason = f"release {begun.to} was not judged to the end: {self._interruption(begun)}"
-        now = f"Release {serving} was started again" if serving else _NOTHING
+        now = f"Release {serving} {'was started again' if is_started else 'runs on'}" if serving else _NOTHING
         self._write_verdict(begun.number, begun.to, RECOVERED, f"{reason}. {now}", serving)
 
     def _interruption(self, begun: Trial) -> str:
@@ -241,14 +243,16 @@ class Switch:
         links.remove(self._paths.current)
         self._machine.systemd.reload()
 
-    def _restart_later(self, serving: str | None) -> None:
-        if serving is None:
-            return
+    def _restart_later(self, serving: str | None) -> bool:
+        """Start what the links lead to, without waiting for it. False where it is what runs."""
+        if serving is None or self._runs(serving):
+            return False
         with suppress(DeviceError):  # the links are right: it starts with the next boot, if not now
             self._stop()
             self._prepare_cache()
             self._machine.systemd.reload()
             self._machine.systemd.restart(INFERENCE_UNIT, wait=False)
+        return True
 
     def _stop(self) -> None:
         """Stop the server before its cache is touched: until it has ended, it writes there.
@@ -273,6 +277,16 @@ class Switch:
         for link, target in wanted.items():
             if links.target_of(link) != str(target):
                 links.point(link, str(target))
+
+    def _runs(self, release_id: str) -> bool:
+        """Whether the container is that of a release, ready or not."""
+        try:
+            if self._machine.systemd.show(INFERENCE_UNIT, "ActiveState")["ActiveState"] != "active":
+                return False
+            found = self._machine.docker.container(INFERENCE)
+        except DeviceError:
+            return False
+        return found is not None and (found["Config"].get("Labels") or {}).get(RELEASE_LABEL) == release_id
 
     def _serves(self, release: dict[str, Any], image: dict[str, Any]) -> bool:
         if self._machine.systemd.show(INFERENCE_UNIT, "NeedDaemonReload")["NeedDaemonReload"] == "yes":
@@ -301,7 +315,7 @@ class Switch:
 
     def _write_verdict(self, number: str, release_id: str, result: str, reason: str, serving: str | None) -> None:
         value = {"trial": number, "release": release_id, "result": result, "reason": reason, "serving": serving}
-        links.write_json(self._paths.verdict, {**value, "at": self._machine.clock.date()})
+        reserve.write_json(self._paths, self._paths.verdict, {**value, "at": self._machine.clock.date()})
 
 
 def _said(error: Exception) -> str:
