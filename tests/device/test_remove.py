@@ -9,6 +9,8 @@ import pytest
 
 from tests.device.device import NEW, OLD, Device
 from tests.device.test_power_cut import Plug, PowerCut, plugged_in
+from visionfleet_device.errors import Busy
+from visionfleet_device.locks import held
 from visionfleet_device.remove import remove
 
 UNITS = Path(__file__).parents[2] / "playbooks/device/units"
@@ -54,6 +56,14 @@ def test_a_second_time_changes_nothing(provisioned: Device) -> None:
     remove(provisioned.paths, provisioned.machine)
     assert remove(provisioned.paths, provisioned.machine) is False
     assert not provisioned.paths.home.exists()
+
+
+@pytest.mark.parametrize("lock", ["lock", "fetch_lock"])
+def test_nothing_goes_while_somebody_is_at_it(provisioned: Device, lock: str) -> None:
+    before = left(provisioned)
+    with held(getattr(provisioned.paths, lock), "it"), pytest.raises(Busy):
+        remove(provisioned.paths, provisioned.machine)
+    assert left(provisioned) == sorted({*before, f"opt/visionfleet/{getattr(provisioned.paths, lock).name}"})
 
 
 def test_what_was_found_stays_for_the_reset(provisioned: Device) -> None:

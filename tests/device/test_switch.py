@@ -155,7 +155,7 @@ class TestWhatIsCurrentAlready:
             raise DeviceError("Docker does not answer")
 
         monkeypatch.setattr(device.docker, "container", away)
-        with pytest.raises(DeviceError, match="nobody can tell whether .* Docker does not answer"):
+        with pytest.raises(DeviceError, match=r"nobody can tell whether .* Docker does not answer"):
             device.switch.release(NEW)
         assert (device.current, device.running) == (NEW, NEW)
         assert (device.verdict["result"], device.verdict["serving"]) == ("refused", NEW)

@@ -19,17 +19,22 @@ from visionfleet_device.paths import Bundle, Paths
 def prune(paths: Paths, docker: Docker) -> list[str]:
     """Remove it; gives the releases that are gone. Raises Busy while a release is fetched."""
     with held(paths.fetch_lock, "a fetch"):
-        kept = [paths.bundle(name) for name in _kept(paths)]
-        gone = [bundle for bundle in _bundles(paths) if bundle.id not in {one.id for one in kept}]
-        for bundle in gone:
-            _remove_bundle(docker, bundle, {_image(one) for one in kept})
-        releases = [links.read_json(bundle.release) for bundle in kept]
-        # where one of them cannot be read, nobody knows what it needs
-        whole = [release for release in releases if release is not None]
-        if len(whole) == len(kept):
-            _remove_objects(paths, whole)
-            _remove_packages(paths, whole)
-        return [bundle.id for bundle in gone]
+        return remove_unneeded(paths, docker)
+
+
+def remove_unneeded(paths: Paths, docker: Docker) -> list[str]:
+    """The same, for whoever holds the lock of the fetches already."""
+    kept = [paths.bundle(name) for name in _kept(paths)]
+    gone = [bundle for bundle in _bundles(paths) if bundle.id not in {one.id for one in kept}]
+    for bundle in gone:
+        _remove_bundle(docker, bundle, {_image(one) for one in kept})
+    releases = [links.read_json(bundle.release) for bundle in kept]
+    # where one of them cannot be read, nobody knows what it needs
+    whole = [release for release in releases if release is not None]
+    if len(whole) == len(kept):
+        _remove_objects(paths, whole)
+        _remove_packages(paths, whole)
+    return [bundle.id for bundle in gone]
 
 
 def _kept(paths: Paths) -> set[str]:

@@ -18,7 +18,7 @@ from visionfleet_device.paths import (
     REPORT_UNIT,
     Paths,
 )
-from visionfleet_device.prune import prune
+from visionfleet_device.prune import remove_unneeded
 
 _UNITS = (REPORT_TIMER, REPORT_UNIT, INFERENCE_UNIT, PLATFORM_UNIT, RECOVER_UNIT)
 
@@ -26,12 +26,14 @@ _UNITS = (REPORT_TIMER, REPORT_UNIT, INFERENCE_UNIT, PLATFORM_UNIT, RECOVER_UNIT
 def remove(paths: Paths, machine: Machine | None = None) -> bool:
     """Stop, then remove. True where there was something. It may be cut off and done again.
 
+    Raises Busy while a release is fetched, or switched to.
+
     `found.json` stays, where it is: it says what of Docker was there before, which whoever resets the host needs still.
     """
     machine = machine or this_machine(paths)
     if not any(folder.exists() for folder in (paths.home, paths.etc, paths.run)):
         return False
-    with held(paths.lock, "a release"):
+    with held(paths.lock, "a release"), held(paths.fetch_lock, "a fetch"):
         for unit in _UNITS:
             machine.systemd.stop(unit)
         _remove_from_docker(paths, machine)
@@ -49,7 +51,7 @@ def _remove_from_docker(paths: Paths, machine: Machine) -> None:
     for link in (paths.trial, paths.current, paths.previous):
         links.remove(link)
     with suppress(DeviceError):
-        prune(paths, machine.docker)  # nothing is wanted any more, so every image goes
+        remove_unneeded(paths, machine.docker)  # nothing is wanted any more, so every image goes
 
 
 def _remove_units(paths: Paths) -> None:

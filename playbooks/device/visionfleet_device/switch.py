@@ -103,7 +103,7 @@ class Switch:
         try:
             self._start(release)
             self._gate(self._paths, self._machine, release, image)
-        except Exception as error:  # noqa: BLE001 - whatever it is, there is a verdict
+        except Exception as error:  # whatever it is, there is a verdict
             reason = f"release {release['id']} is current already, but does not serve: {_said(error)}"
             begun = trial.of(self._paths, release["id"], self._machine.clock.date())
             if begun.before is not None and self._is_whole(begun.before):
