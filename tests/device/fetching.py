@@ -39,6 +39,9 @@ class HubStandIn(Hub):
         self.breaks: list[int] = []
         self.takes_ranges = True
         self.is_away = False
+        self.signature = "secret"
+        self.expired: list[str] = []  # signatures that hold no longer
+        self.signed = SIGNED
         self.asked: list[str] = []
         self.downloads: list[tuple[str, int]] = []
 
@@ -60,6 +63,8 @@ class HubStandIn(Hub):
     @contextmanager
     def download(self, address: str, start: int) -> Generator[Download, None, None]:
         self.downloads.append((address, start))
+        if address.endswith(tuple(f"signature={one}" for one in self.expired)):
+            raise Refused(403, "the hub refused it: Request has expired", "run it again")
         content = self._content(address)
         if start >= len(content) > 0:
             raise Refused(416, "beyond its end", "")
@@ -79,7 +84,7 @@ class HubStandIn(Hub):
 
     def _weights(self, model_id: str) -> dict[str, Any]:
         files = [
-            {"fileHandle": name, "downloadUrl": f"{SIGNED}{name}?signature=secret", "md5Hash": "0" * 32}
+            {"fileHandle": name, "downloadUrl": f"{self.signed}{name}?signature={self.signature}", "md5Hash": "0" * 32}
             for name in self.files
         ]
         package = {"packageId": self.package_id, "packageManifest": {"backendType": "onnx"}, "packageFiles": files}

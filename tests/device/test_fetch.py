@@ -23,7 +23,7 @@ from tests.device.fetching import (
 from visionfleet_device import answers, bundle, client_keys, fetch, links
 from visionfleet_device.errors import Busy, DeviceError
 from visionfleet_device.fetch import fetch as run
-from visionfleet_device.hub import Unreachable
+from visionfleet_device.hub import Refused, Unreachable
 from visionfleet_device.locks import held
 from visionfleet_device.paths import Paths
 
@@ -91,6 +91,44 @@ def test_a_fetch_gives_up_where_nothing_comes_and_the_next_goes_on(
     hub.breaks, hub.downloads = [], []
     assert run(paths, release(), docker, hub)
     assert hub.downloads[0][1] == 1000
+
+
+def test_a_url_that_expires_in_the_middle_is_signed_anew(
+    paths: Paths, hub: HubStandIn, docker: RegistryStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def time_goes_by(_: float) -> None:
+        hub.expired, hub.signature = ["secret"], "another"
+
+    hub.breaks = [1000]
+    monkeypatch.setattr(hub, "_sleep", time_goes_by)
+    run(paths, release(), docker, hub)
+    weights = [(address.rpartition("=")[2], start) for address, start in hub.downloads if "weights" in address]
+    assert weights == [("secret", 0), ("secret", 1000), ("another", 1000)]
+    assert paths.object(sha256(WEIGHTS)).read_bytes() == WEIGHTS
+
+
+def test_a_url_that_is_refused_although_it_is_new_is_an_error(
+    paths: Paths, hub: HubStandIn, docker: RegistryStandIn
+) -> None:
+    hub.expired = ["secret"]
+    with pytest.raises(Refused, match="has expired"):
+        run(paths, release(), docker, hub)
+    assert len(hub.downloads) == 2
+
+
+def test_a_url_of_something_else_than_the_web_is_refused(
+    paths: Paths, hub: HubStandIn, docker: RegistryStandIn
+) -> None:
+    hub.signed = "file:///etc/"
+    with pytest.raises(DeviceError, match=r"neither http nor https: file:///etc/weights\.onnx"):
+        run(paths, release(), docker, hub)
+    assert hub.downloads == []
+
+
+def test_no_more_is_taken_than_the_release_asks_for(paths: Paths, hub: HubStandIn, docker: RegistryStandIn) -> None:
+    hub.files["weights.onnx"] = WEIGHTS + b"more" * 100_000
+    run(paths, release(), docker, hub)
+    assert paths.object(sha256(WEIGHTS)).read_bytes() == WEIGHTS
 
 
 def test_a_hub_that_takes_no_ranges_sends_all_again(paths: Paths, hub: HubStandIn, docker: RegistryStandIn) -> None:

@@ -6,11 +6,11 @@ import hashlib
 import json
 from contextlib import contextmanager
 from typing import Any, Dict, Generator, List, NamedTuple, cast
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from visionfleet_device import links
 from visionfleet_device.errors import DeviceError
-from visionfleet_device.hub import Hub
+from visionfleet_device.hub import Hub, shown
 from visionfleet_device.paths import Bundle
 
 _ANEW = "start the hub again, so that it reads its files anew, then release again"
@@ -45,7 +45,8 @@ def links_of(hub: Hub, model: dict[str, Any]) -> dict[str, str]:
     """By name, the URLs that the hub signs for the files of a model's package. They hold for an hour."""
     with _understood(f"model {model['id']}"):
         package = _package(model, _weights(hub, model))
-        return {file["fileHandle"]: file["downloadUrl"] for file in package["packageFiles"]}
+        urls = {file["fileHandle"]: file["downloadUrl"] for file in package["packageFiles"]}
+        return {file["name"]: _web(urls[file["name"]]) for file in model["files"]}
 
 
 def write(bundle: Bundle, answers: Answers) -> None:
@@ -59,6 +60,12 @@ def read(bundle: Bundle) -> Answers | None:
     models = links.read_json(bundle.platform / "models.json")
     workflows = links.read_json(bundle.platform / "workflows.json")
     return None if models is None or workflows is None else Answers(models, workflows)
+
+
+def _web(url: str) -> str:
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError(f"a downloadUrl is neither http nor https: {shown(url)}")
+    return url
 
 
 def _model(hub: Hub, model: dict[str, Any]) -> dict[str, Any]:

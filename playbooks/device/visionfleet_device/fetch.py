@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable
 
 from visionfleet_device import answers, bundle, client_keys, images, links, objects
 from visionfleet_device.docker import Docker
@@ -15,6 +15,7 @@ from visionfleet_device.locks import held
 from visionfleet_device.paths import Paths
 
 MEBIBYTE = 1024 * 1024
+MAX_GOLDEN_BYTES = 64 * MEBIBYTE
 RESERVE_BYTES = 256 * MEBIBYTE  # stays free: logs, reports, the next release's first steps
 
 
@@ -94,10 +95,16 @@ def _fetch_files(paths: Paths, hub: Hub, release: dict[str, Any], missing: dict[
         for file in files:
             what = f"{file['name']} of model {model['id']}"
             _say(f"{what}: {file['size']} bytes")
-            objects.fetch(hub, signed[file["name"]], paths.object(file["sha256"]), what)
+            source = objects.Source(what, signed[file["name"]], file["size"], _signing(hub, model, file["name"]))
+            objects.fetch(hub, source, paths.object(file["sha256"]))
     for golden in release["goldens"]:
         for sha256 in missing.keys() & {golden["image"], golden["expected"]}:
-            objects.fetch(hub, f"/fleet/v1/files/{sha256}", paths.object(sha256), f"golden '{golden['name']}'")
+            source = objects.Source(f"golden '{golden['name']}'", f"/fleet/v1/files/{sha256}", MAX_GOLDEN_BYTES)
+            objects.fetch(hub, source, paths.object(sha256))
+
+
+def _signing(hub: Hub, model: dict[str, Any], name: str) -> Callable[[], str]:
+    return lambda: answers.links_of(hub, model)[name]
 
 
 def _say(text: str) -> None:
