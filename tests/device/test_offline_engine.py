@@ -41,9 +41,10 @@ from visionfleet_device.spool import Spool
 PROGRAM = Path(__file__).parents[2] / "playbooks/device"
 PLATFORM = """
 import sys
+from ipaddress import IPv4Interface
 from visionfleet_device.paths import Paths
 from visionfleet_device.platform_server import Server
-Server(Paths(sys.argv[1]), "127.0.0.1", int(sys.argv[2])).serve_forever()
+Server(Paths(sys.argv[1]), IPv4Interface("127.0.0.1/8"), int(sys.argv[2])).serve_forever()
 """
 MODEL = "colour-cells/1"
 NAME = "dock-01"

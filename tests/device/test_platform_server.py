@@ -8,6 +8,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from visionfleet_device import client_keys, links, platform_server, server_key
 from visionfleet_device.errors import DeviceError
 from visionfleet_device.fetch import fetch
 from visionfleet_device.paths import Paths
-from visionfleet_device.platform_server import Platform, Refusal, Server, bridge_address
+from visionfleet_device.platform_server import Platform, Refusal, Server, bridge
 from visionfleet_device.ranges import window
 from visionfleet_device.server import read_key
 
@@ -156,24 +157,38 @@ def test_the_servers_key_is_made_once_and_is_roots_alone(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "address"),
+    ("config", "expected"),
     [
-        ([{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"}], "172.17.0.1"),
-        ([{"Subnet": "10.5.0.0/24"}], "10.5.0.1"),
-        ([{"Subnet": "fd00::/64", "Gateway": "fd00::1"}, {"Subnet": "10.5.0.0/24", "Gateway": "10.5.0.9"}], "10.5.0.9"),
+        ([{"Subnet": "172.17.0.0/16", "Gateway": "172.17.0.1"}], "172.17.0.1/16"),
+        ([{"Subnet": "10.5.0.0/24"}], "10.5.0.1/24"),
+        (
+            [{"Subnet": "fd00::/64", "Gateway": "fd00::1"}, {"Subnet": "10.5.0.0/24", "Gateway": "10.5.0.9"}],
+            "10.5.0.9/24",
+        ),
     ],
 )
-def test_containers_reach_it_at_the_bridge(monkeypatch: pytest.MonkeyPatch, config: Any, address: str) -> None:
+def test_containers_reach_it_at_the_bridge(monkeypatch: pytest.MonkeyPatch, config: Any, expected: str) -> None:
     said = json.dumps([{"IPAM": {"Config": config}}])
     monkeypatch.setattr(platform_server, "run", lambda *_: said)
-    assert bridge_address() == address
+    assert str(bridge()) == expected
 
 
 @pytest.mark.parametrize("said", ["", "[]", '[{"IPAM": {"Config": null}}]', '[{"IPAM": {"Config": []}}]'])
 def test_a_docker_without_a_bridge_is_told(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     monkeypatch.setattr(platform_server, "run", lambda *_: said)
     with pytest.raises(DeviceError, match="does not say which address its bridge has"):
-        bridge_address()
+        bridge()
+
+
+@pytest.mark.parametrize(
+    ("peer", "is_heard"), [("172.17.0.2", True), ("172.17.0.1", True), ("192.168.1.5", False), ("172.18.0.2", False)]
+)
+def test_who_is_not_on_the_bridge_is_not_heard(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, peer: str, *, is_heard: bool
+) -> None:
+    monkeypatch.setattr(platform_server.ThreadingHTTPServer, "__init__", lambda *_: None)
+    server = Server(paths, IPv4Interface("172.17.0.1/16"), 0)
+    assert server.verify_request(None, (peer, 40000)) is is_heard
 
 
 @pytest.mark.parametrize(
@@ -200,7 +215,7 @@ def test_a_range_is_what_http_says(header: str | None, expected: tuple[int, int]
 
 @contextmanager
 def listening(paths: Paths) -> Iterator[int]:
-    with Server(paths, "127.0.0.1", 0) as server:
+    with Server(paths, IPv4Interface("127.0.0.1/8"), 0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -263,7 +278,7 @@ def test_over_http_files_are_given_in_parts(paths: Paths) -> None:
 
 @pytest.mark.engine
 def test_it_binds_to_an_address_that_is_not_there_yet(paths: Paths) -> None:
-    with Server(paths, "192.0.2.1", 0) as server:
+    with Server(paths, IPv4Interface("192.0.2.1/24"), 0) as server:
         assert server.server_address[0] == "192.0.2.1"
 
 

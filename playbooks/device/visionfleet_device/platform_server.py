@@ -1,6 +1,7 @@
 """Roboflow's platform for the inference server on this device: the hub's answers, from the release that is current.
 
-It listens where containers reach this machine and nobody else does. What it answers is looked up in the release; no
+It listens where containers reach this machine, at Docker's bridge, and hears nobody who is not on that bridge: a
+neighbour in the network can send packets to the bridge's address, too. What it answers is looked up in the release; no
 part of a URL ever becomes part of a path. Each request sees the release that `current` leads to by then.
 """
 
@@ -154,9 +155,14 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, paths: Paths, address: str, port: int) -> None:
+    def __init__(self, paths: Paths, bridge: ipaddress.IPv4Interface, port: int) -> None:
         self.platform = Platform(paths)
-        super().__init__((address, port), _Handler)
+        self._peers = bridge.network
+        super().__init__((str(bridge.ip), port), _Handler)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - the base's signature
+        """Whether a client is a container on the bridge, or this machine by its address there."""
+        return ipaddress.IPv4Address(client_address[0]) in self._peers
 
     def server_bind(self) -> None:
         """Bind without asking who the address is: the name server may be away."""
@@ -175,17 +181,18 @@ class Server(ThreadingHTTPServer):
 
 def serve(paths: Paths) -> None:
     """Answer until the process is ended. Raises DeviceError where Docker does not say where containers reach us."""
-    with Server(paths, bridge_address(), PORT) as server:
+    with Server(paths, bridge(), PORT) as server:
         server.serve_forever()
 
 
-def bridge_address() -> str:
-    """This machine's address on Docker's bridge, which is `host-gateway` for a container."""
+def bridge() -> ipaddress.IPv4Interface:
+    """This machine's address on Docker's bridge, which is `host-gateway` for a container, and the bridge's network."""
     try:
         [network] = json.loads(run(["docker", "network", "inspect", "bridge"], 60))
         configs = [config for config in network["IPAM"]["Config"] if ":" not in config["Subnet"]]
-        gateway = configs[0].get("Gateway") or str(next(ipaddress.IPv4Network(configs[0]["Subnet"]).hosts()))
-        return str(ipaddress.IPv4Address(gateway))
+        subnet = ipaddress.IPv4Network(configs[0]["Subnet"])
+        gateway = configs[0].get("Gateway") or next(subnet.hosts())
+        return ipaddress.IPv4Interface(f"{gateway}/{subnet.prefixlen}")
     except (ValueError, KeyError, TypeError, IndexError) as error:
         message = f"Docker does not say which address its bridge has: {error!r}"
         raise DeviceError(message, "see `docker network inspect bridge`") from error
