@@ -15,6 +15,7 @@ from visionfleet_device.errors import DeviceError
 from visionfleet_device.paths import Paths
 
 IMAGE = "sha256:" + "a" * 64
+UNITS = Path(__file__).parents[2] / "playbooks/device/units"
 
 
 def run_line(**changes: Any) -> list[str]:
@@ -84,9 +85,19 @@ def test_what_a_newer_release_has_is_refused(key: str) -> None:
         run_line(**{key: "new"})
 
 
+def test_waits_for_the_disks_that_it_needs() -> None:
+    recover = (UNITS / "visionfleet-recover.service").read_text()
+    for unit in (container.unit(Paths(), a_release(NEW), IMAGE).decode(), recover):
+        assert "RequiresMountsFor=/opt/visionfleet /var/lib/visionfleet\n" in unit
+
+
+def test_no_unit_needs_a_folder_to_be_there_that_nobody_may_have_made() -> None:
+    for unit in UNITS.glob("*.service"):
+        assert "ReadWritePaths=" not in unit.read_text(), unit.name
+
+
 def test_the_units_name_the_program_where_it_is() -> None:
-    units = Path(__file__).parents[2] / "playbooks/device/units"
-    for unit in units.glob("*.service"):
+    for unit in UNITS.glob("*.service"):
         commands = re.findall(r"^Exec\w+=(\S+)", unit.read_text(), re.MULTILINE)
         assert commands
         assert set(commands) == {str(Paths().program)}, unit.name

@@ -29,6 +29,7 @@ _UNIT = """\
 Description=Roboflow Inference server of release {id}
 Wants=docker.service {platform}
 After=docker.service {platform} {recover}
+RequiresMountsFor={home} {state}
 # tried again for as long as it takes: what keeps it from starting may pass
 StartLimitIntervalSec=0
 
@@ -56,6 +57,8 @@ def unit(paths: Paths, release: dict[str, Any], image_id: str) -> bytes:
         platform=PLATFORM_UNIT,
         recover=RECOVER_UNIT,
         program=paths.program,
+        home=paths.home,
+        state=paths.state,
         options=" \\\n    ".join(_options(paths, release)),
         image=image_id,
         stop_seconds=STOP_SECONDS,
