@@ -209,7 +209,8 @@ def test_the_reason_tells_a_restart_from_a_program_that_was_ended(device: Device
     device.switch.recover()
     assert device.verdict["result"] == "recovered"
     assert device.verdict["reason"] == (
-        f"release {NEW} was not judged to the end: the program was ended in the middle. Release {OLD} was started again"
+        f"release {NEW} was not judged to the end: it was stopped in the middle, by somebody or by a reboot. "
+        f"Release {OLD} was started again"
     )
     device.clock.events.append((device.clock.now() + 1, _cut))
     with suppress(PowerCut):

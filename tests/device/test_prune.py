@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,28 @@ def test_what_is_on_trial_stays_with_what_it_would_go_back_to(device: Device) ->
     assert prune(device.paths, device.docker) == []
 
 
+def test_what_was_fetched_ahead_stays_until_something_newer_is(device: Device) -> None:
+    ahead = "0" * 11 + "d", "0" * 11 + "e"
+    device.released(OLD)
+    for age, name in enumerate(reversed(ahead)):
+        device.fetch(a_release(name))
+        os.utime(device.paths.bundle(name).release, (2e9 - age, 2e9 - age))
+    device.released(NEW, NEXT)
+    assert names(device.paths.releases) == [NEW, NEXT, ahead[1]]
+    device.switch.release(ahead[1])
+    assert names(device.paths.releases) == [NEXT, ahead[1]]
+
+
+def test_what_was_tried_and_failed_was_not_fetched_ahead(device: Device) -> None:
+    device.released(OLD)
+    device.fetch(a_release(NEXT))
+    device.server_of(NEXT).status = 500
+    with pytest.raises(DeviceError):
+        device.switch.release(NEXT)
+    prune(device.paths, device.docker)
+    assert names(device.paths.releases) == [OLD]
+
+
 def test_objects_that_no_release_needs_go(device: Device) -> None:
     device.released(OLD)
     links.write(device.paths.object("f" * 64), b"of a release that is gone")
@@ -44,6 +67,7 @@ def test_objects_that_no_release_needs_go(device: Device) -> None:
 def test_an_image_that_another_release_has_too_stays(device: Device) -> None:
     device.released(OLD)
     device.fetch(a_release(NEXT))
+    device.paths.bundle(NEXT).tried.touch()
     same = device.paths.bundle(OLD).image.read_bytes()
     device.paths.bundle(NEXT).image.write_bytes(same)
     prune(device.paths, device.docker)
@@ -56,6 +80,7 @@ def test_a_bundle_whose_image_something_uses_is_tried_again_and_not_released(
 ) -> None:
     device.released(OLD)
     device.fetch(a_release(NEXT))
+    device.paths.bundle(NEXT).tried.touch()
 
     def used(_: str) -> None:
         raise DeviceError("it is used")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.device.device import NEW, OLD, Device
+from tests.device.device import NEW, NEXT, OLD, Device, a_release
 from tests.device.test_power_cut import Plug, PowerCut, plugged_in
 from visionfleet_device.errors import Busy
 from visionfleet_device.locks import held
@@ -20,6 +20,7 @@ UNITS = Path(__file__).parents[2] / "playbooks/device/units"
 def provisioned(device: Device) -> Device:
     """As the roles leave it."""
     device.released(OLD, NEW)
+    device.fetch(a_release(NEXT))
     for unit in UNITS.iterdir():
         (device.paths.units / unit.name).write_bytes(unit.read_bytes())
     wants = device.paths.units / "timers.target.wants"

@@ -29,6 +29,7 @@ class Bundle:
         self.unit = folder / "inference.service"
         self.environment = folder / "inference.env"
         self.image = folder / "image.json"  # {"id", "digest"}: what was pulled
+        self.tried = folder / "tried"  # it has been switched to
         self.platform = folder / "platform"  # what the hub answered for models and workflows
 
 

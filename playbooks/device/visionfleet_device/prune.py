@@ -1,6 +1,7 @@
 """What no release on this device needs any more: bundles, images, objects, packages in the server's cache.
 
-The current release and the previous one are kept whole, so that the way back needs no network.
+The current release and the previous one are kept whole, so that the way back needs no network. So is the newest one of
+those that were fetched ahead and never switched to: another release in between does not undo that.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from visionfleet_device.paths import Bundle, Paths
 def prune(paths: Paths, docker: Docker) -> list[str]:
     """Remove it; gives the releases that are gone. Raises Busy while a release is fetched."""
     with held(paths.fetch_lock, "a fetch"):
-        return remove_unneeded(paths, docker)
+        return remove_but(paths, docker, _kept(paths))
 
 
-def remove_unneeded(paths: Paths, docker: Docker) -> list[str]:
-    """The same, for whoever holds the lock of the fetches already."""
-    kept = [paths.bundle(name) for name in _kept(paths)]
+def remove_but(paths: Paths, docker: Docker, names: set[str]) -> list[str]:
+    """Remove all that these releases do not need. For whoever holds the lock of the fetches."""
+    kept = [paths.bundle(name) for name in names]
     gone = [bundle for bundle in _bundles(paths) if bundle.id not in {one.id for one in kept}]
     for bundle in gone:
         _remove_bundle(docker, bundle, {_image(one) for one in kept})
@@ -42,6 +43,9 @@ def _kept(paths: Paths) -> set[str]:
     names = {trial.current(paths), trial.previous(paths)}
     if on_trial is not None:
         names |= {on_trial.to, on_trial.before, on_trial.previous}
+    ahead = [one for one in _bundles(paths) if one.release.is_file() and not one.tried.exists()]
+    if ahead:
+        names.add(max(ahead, key=lambda one: one.release.stat().st_mtime_ns).id)
     return {name for name in names if name}
 
 

@@ -18,7 +18,7 @@ from visionfleet_device.paths import (
     REPORT_UNIT,
     Paths,
 )
-from visionfleet_device.prune import remove_unneeded
+from visionfleet_device.prune import remove_but
 
 _UNITS = (REPORT_TIMER, REPORT_UNIT, INFERENCE_UNIT, PLATFORM_UNIT, RECOVER_UNIT)
 
@@ -51,7 +51,7 @@ def _remove_from_docker(paths: Paths, machine: Machine) -> None:
     for link in (paths.trial, paths.current, paths.previous):
         links.remove(link)
     with suppress(DeviceError):
-        remove_unneeded(paths, machine.docker)  # nothing is wanted any more, so every image goes
+        remove_but(paths, machine.docker, set())  # every image, too
 
 
 def _remove_units(paths: Paths) -> None:

@@ -135,6 +135,7 @@ class Switch:
         if begun.before is not None:
             links.point(self._paths.previous, f"releases/{begun.before}")
         links.point(self._paths.current, f"releases/{begun.to}")
+        self._paths.bundle(begun.to).tried.touch()
         self._arrange()
 
     def _start(self, release: dict[str, Any]) -> None:
@@ -201,7 +202,7 @@ class Switch:
             return "its trial.json cannot be read"
         if begun.boot != trial.boot_id(self._paths):
             return "the device was restarted in the middle, by a power cut or a reboot"
-        return "the program was ended in the middle"
+        return "it was stopped in the middle, by somebody or by a reboot"
 
     def _mend(self) -> bool:
         """Links that lead nowhere, as after a file system's repair."""
