@@ -7,7 +7,7 @@ that is whole. Only who holds the lock changes the links; the lock ends with its
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Callable
+from typing import Any, Callable, Dict, cast
 
 from visionfleet_device import bundle, links, packages, reserve, trial
 from visionfleet_device.container import RELEASE_LABEL
@@ -287,7 +287,10 @@ class Switch:
             found = self._machine.docker.container(INFERENCE)
         except DeviceError:
             return False
-        return found is not None and (found["Config"].get("Labels") or {}).get(RELEASE_LABEL) == release_id
+        if found is None:
+            return False
+        labels = cast("Dict[str, str]", found["Config"].get("Labels") or {})
+        return labels.get(RELEASE_LABEL) == release_id
 
     def _serves(self, release: dict[str, Any], image: dict[str, Any]) -> bool:
         if self._machine.systemd.show(INFERENCE_UNIT, "NeedDaemonReload")["NeedDaemonReload"] == "yes":
