@@ -62,6 +62,12 @@ def commands(page: Path) -> Iterator[Command]:
             yield from _commands(page, block)
 
 
+def file_of(page: Path) -> str:
+    """The first deployment file of a page."""
+    shown = next(block for block in blocks(page) if block.language == "yaml")
+    return "".join(f"{line}\n" for _, line in shown.lines)
+
+
 def matches(shown: Iterable[str], output: str) -> str | None:
     """The first of the shown lines that the output does not have, in this order; None where it has all.
 

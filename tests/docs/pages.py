@@ -6,6 +6,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 GUIDES = sorted((DOCS / "guides").glob("*.md"))
 CLOUD_GUIDE = DOCS / "guides/cloud.md"
+EDGE_GUIDE = DOCS / "guides/edge.md"
 RUNBOOK = DOCS / "runbook"
 ADR = DOCS / "adr"
 PAGES = sorted({ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")} - {DOCS / "reference/config.md"})

@@ -24,12 +24,16 @@ def as_written(text: str) -> str:
 
 @dataclass(frozen=True)
 class Shell:
-    """A shell in `folder`. `log` is where it writes; `translate` puts what is there in place of what a page has."""
+    """A shell in `folder`. `log` is where it writes; `translate` puts what is there in place of what a page has.
+
+    `seconds` is what all commands together may take.
+    """
 
     folder: Path
     log: Path
     environment: Mapping[str, str]
     translate: Callable[[str], str] = as_written
+    seconds: float = PAGE_SECONDS
 
     def check(self, wanted: Sequence[Command]) -> None:
         """Run the commands: each ends well, and prints what is shown."""
@@ -46,7 +50,7 @@ class Shell:
         script.write_text("".join((f"{START}cd {self.folder}\n", *steps)))
         with running(["bash", str(script)], self.log, self.environment) as bash:
             try:
-                code = bash.wait(PAGE_SECONDS)
+                code = bash.wait(self.seconds)
             except subprocess.TimeoutExpired:
                 code = TIMED_OUT
         return code, self.log.read_text().split(f"{MARK}\n")[1:]

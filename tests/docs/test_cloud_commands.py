@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.console import blocks, commands
+from tests.docs.console import commands, file_of
 from tests.docs.pages import CLOUD_GUIDE, ROOT
 from tests.docs.shell import Shell
 from tests.engines.moto import Aws
@@ -40,12 +40,6 @@ def shell(tmp_path: Path, aws: Aws, pulumi: Pulumi) -> Shell:
     (checkout / ".venv").symlink_to(sys.prefix)
     asks_nobody = {"PULUMI_SKIP_CONFIRMATIONS": "true", "COLUMNS": "160"}
     return Shell(checkout, tmp_path / "output.txt", {**pulumi.environment, **asks_nobody})
-
-
-def file_of(page: Path) -> str:
-    """The first deployment file of a page."""
-    shown = next(block for block in blocks(page) if block.language == "yaml")
-    return "".join(f"{line}\n" for _, line in shown.lines)
 
 
 def test_the_guides_commands_do_what_it_says_and_leave_nothing(aws: Aws, shell: Shell) -> None:
