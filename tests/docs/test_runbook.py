@@ -12,7 +12,7 @@ from tests.docs.codes import HUB, SOURCE, VALIDATE, WORKER, Area, codes, message
 from tests.docs.pages import ROOT, RUNBOOK
 
 LIBRARY = ROOT / "playbooks/library"
-TABLE = re.compile(r"^\| (code|it says) \|.*\n\|-.*\n((?:\|.*\n)+)", re.MULTILINE)
+TABLE = re.compile(r"^\| (code|it says|the platform answers) \|.*\n\|-.*\n((?:\|.*\n)+)", re.MULTILINE)
 
 
 def entries(page: Path, header: str) -> set[str]:
@@ -57,6 +57,13 @@ def test_every_message_of_a_device_has_an_entry() -> None:
     assert len(made) > 40
     begin = {text for text in made if not text.startswith("`")}
     assert begin - entries(RUNBOOK / "edge.md", "it says") == set()
+
+
+def test_each_code_of_a_devices_platform_has_an_entry_and_each_entry_a_code() -> None:
+    source = (ROOT / "playbooks/device/visionfleet_device/platform_server.py").read_text(encoding="utf-8")
+    made = set(re.findall(r"Refusal\(\s*\d+, \"(\w+)\"", source))
+    assert made
+    assert entries(RUNBOOK / "edge.md", "the platform answers") == made
 
 
 def test_every_message_of_a_playbook_begins_as_an_entry() -> None:
