@@ -174,9 +174,7 @@ class TestSoak:
 
     def test_a_server_that_is_not_ready_any_more_fails(self, device: Device) -> None:
         device.clock.events.append((7, lambda: setattr(device.server_of(NEW), "ready_after", 1000)))
-        assert failed(device) == (
-            "the server was ready for 3 s, and then for 15 s not any more: it answers 503: not ready"
-        )
+        assert failed(device) == ("the server was ready for 3 s, then for 15 s not any more: it answers 503: not ready")
 
     def test_a_server_that_was_started_anew_fails_though_it_is_ready(self, device: Device) -> None:
         device.server_of(NEW).ready_after = 0

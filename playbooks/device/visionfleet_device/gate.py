@@ -82,8 +82,8 @@ class Watch:
             if self.is_serving():
                 ready = clock.now()
             elif clock.now() >= ready + MISSED_SECONDS:
-                said = f"was ready for {ready - start:.0f} s, and then for {MISSED_SECONDS} s not any more"
-                raise GateFailed(f"the server {said}: {self._server.readiness().said}")
+                well, said = f"{ready - start:.0f}", self._server.readiness().said
+                raise GateFailed(f"the server was ready for {well} s, then for {MISSED_SECONDS} s not any more: {said}")
             clock.sleep(POLL_SECONDS)
 
     def _unit(self) -> dict[str, str]:
