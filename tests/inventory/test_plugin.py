@@ -205,7 +205,10 @@ def test_no_secret_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             {"hardware": "jetson-orin-nono"},
             "visionfleet.yaml:20:21: edge.groups[0].hardware: 'jetson-orin-nono' is not",
         ),
-        ({"devices": [{"name": "localhost", "address": "10.0.0.1"}]}, "'localhost' has a meaning of its own in Ansible"),
+        (
+            {"devices": [{"name": "localhost", "address": "10.0.0.1"}]},
+            "'localhost' has a meaning of its own in Ansible",
+        ),
     ],
     ids=["the file", "a name"],
 )
