@@ -35,7 +35,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     with edge_fleet(tmp_path / "fleet", count=2) as fleet, tempfile.TemporaryDirectory(dir="/tmp") as controls:
         for version, behaviour in VERSIONS.items():
             push_image(fleet.registry, IMAGE, version, behaviour)
-        names = names_of(fleet)
+        names = {**names_of(fleet), "~/.cache/visionfleet": str(tmp_path / "cache")}
         put_deployment(tmp_path / "acme", fleet, translated(file_of(EDGE_GUIDE), names))
         checkout = put_checkout(tmp_path / "visionfleet")
         environment = {
@@ -44,7 +44,6 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
             "ANSIBLE_SSH_CONTROL_PATH_DIR": controls,  # a socket's path is short
             # hosts go, and others come at their addresses
             "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=10s",
-            "ANSIBLE_INVENTORY_CACHE_CONNECTION": str(tmp_path / "cache"),
         }
         yield Shell(checkout, tmp_path / "output.txt", environment, lambda text: translated(text, names), SECONDS)
 
