@@ -63,10 +63,10 @@ test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines
 	@$(MAKE) --no-print-directory --jobs 2 engine-devices engine-rest
 
-# the devices wait for boots and releases most of the time, so the rest has the processors; ports of guides are the rest's
+# devices wait for boots and releases most of the time, so several fleets run beside the rest, which has the guides' ports
 DEVICES := tests/device tests/edge tests/engines tests/docs/test_edge_commands.py
 engine-devices: setup
-	$(BIN)/pytest -m engine $(DEVICES)
+	$(BIN)/pytest -m engine --numprocesses 3 --dist loadfile $(DEVICES)
 
 engine-rest: setup
 	$(BIN)/pytest -m engine $(DEVICES:%=--ignore=%)
