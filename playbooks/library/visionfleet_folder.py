@@ -116,7 +116,8 @@ def run(module: Any) -> None:
     """Do what was asked, and end the module."""
     params: dict[str, Any] = module.params
     wanted = {name: str(text) for name, text in params["files"].items()}
-    if bad := next((name for name in wanted if name in {"", ".", ".."} or "/" in name), None):
+    bad = next((name for name in wanted if name in {"", ".", ".."} or "/" in name), None)
+    if bad is not None:
         module.fail_json(msg=f"'{bad}' is no name of a file: give `path` the folder, and `files` the names in it")
     params["files"] = wanted
     folder, folder_mode = Path(params["path"]), int(params["folder_mode"], 8)

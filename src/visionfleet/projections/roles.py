@@ -45,7 +45,7 @@ class Preflight:
     disk_mb: Annotated[int, Doc("Free space in MB that the first release needs.")] = 6000
     clock_skew_seconds: Annotated[int, Doc("Most that the clock may differ from the hub's.")] = 300
     hub_url: Annotated[str, Doc("URL of the hub, which the device must reach.")]
-    registry: Annotated[str, Doc("Registry, `host[:port]`, that the device must reach; empty: none is asked.")] = ""
+    registry: Annotated[str, Doc("Registry, `host[:port]`, that the device must reach; empty: Docker Hub.")] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
