@@ -158,8 +158,8 @@ class Site:
         return self.fleet.hosts
 
     def push(self, version: str, behaviour: Behaviour = GOOD) -> None:
-        """Give the registry this version of each image."""
-        for repository in (CPU_IMAGE, JETSON_IMAGE):
+        """Give the registry this version of each image that the devices run."""
+        for repository in {JETSON_IMAGE if host.name.startswith("jet-") else CPU_IMAGE for host in self.hosts}:
             push_image(self.fleet.registry, repository, version, behaviour)
 
     def write(self, own: Mapping[str, Mapping[str, Any]] | None = None, **group: Any) -> None:

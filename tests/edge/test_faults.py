@@ -84,8 +84,8 @@ def test_where_packets_are_lost_too_and_all_is_well_after_their_return(site: Sit
 def test_a_full_disk_on_one_device_does_not_keep_the_other_from_its_release(site: Site) -> None:
     """There is room for what the device wants free, but not for the image, whose size nobody knows beforehand."""
     full, other = site.hosts
-    before = ask_for(site, "2.1.0", Behaviour(padding_mb=150))
-    full.fill_disk(leave_mb=280)
+    before = ask_for(site, "2.1.0", Behaviour(padding_mb=140))
+    full.fill_disk(leave_mb=265)
     done = site.playbook("release.yml")
     assert serves(full, before[full.name])
     full.free_disk()
@@ -218,7 +218,7 @@ def test_after_all_these_a_release_ends_well(site: Site) -> None:
 def test_a_power_cut_during_the_fetch_and_during_a_rollback_lead_to_what_served(site: Site) -> None:
     """The first device is fetching, the second is going back, and serves the one before on trial already."""
     fetching, returning = site.hosts
-    before = ask_for(site, "2.5.0", Behaviour(padding_mb=120))
+    before = ask_for(site, "2.5.0", Behaviour(padding_mb=60))
     hold_at(returning, "ask readiness")
     plays = [
         site.begin("rollback.yml", "--limit", returning.name),
