@@ -48,7 +48,9 @@ def storage(root: Path) -> Storage:
 
 
 def files(root: Path) -> list[str]:
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    # by os.walk, since the storage's own threads may remove an empty folder while one looks
+    found = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
+    return sorted(str(path.relative_to(root)) for path in found)
 
 
 async def arriving(*chunks: bytes, error: BaseException | None = None) -> AsyncIterator[bytes]:
