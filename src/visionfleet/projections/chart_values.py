@@ -185,7 +185,7 @@ class Cache(Values):
     existing_claim: str = Field(default="", description="A claim that is there already.")
     path: str = Field(
         default="",
-        description="Folder of each node; it must be there, writable for group 10001. A volume of the chart leads to it.",
+        description="Folder of each node; it must be there, writable for group 10001. The chart makes its volume.",
     )
 
 
