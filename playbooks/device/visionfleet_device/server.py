@@ -15,7 +15,7 @@ ANSWER_SECONDS = 120  # the first picture may have to wait for the GPU's kernels
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_SHOWN_CHARACTERS = 300
 
-_KEY = "ROBOFLOW_API_KEY="
+KEY_SETTING = "ROBOFLOW_API_KEY="
 
 
 class Reply(NamedTuple):
@@ -76,4 +76,4 @@ def read_key(paths: Paths) -> str:
         lines = paths.server_env.read_text().splitlines()
     except OSError:
         return ""
-    return next((line[len(_KEY) :] for line in lines if line.startswith(_KEY)), "")
+    return next((line[len(KEY_SETTING) :] for line in lines if line.startswith(KEY_SETTING)), "")

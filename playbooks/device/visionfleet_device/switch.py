@@ -140,10 +140,7 @@ class Switch:
 
     def _start(self, release: dict[str, Any]) -> None:
         try:
-            self._stop()
-            self._prepare_cache()
-            self._machine.systemd.reload()
-            self._machine.systemd.restart(INFERENCE_UNIT)
+            self._restart()
         except DeviceError as error:
             said = f"the server of release {release['id']} cannot be started: {error}{last_lines(self._machine)}"
             raise GateFailed(said) from error
@@ -249,11 +246,15 @@ class Switch:
         if serving is None or self._runs(serving):
             return False
         with suppress(DeviceError):  # the links are right: it starts with the next boot, if not now
-            self._stop()
-            self._prepare_cache()
-            self._machine.systemd.reload()
-            self._machine.systemd.restart(INFERENCE_UNIT, wait=False)
+            self._restart(wait=False)
         return True
+
+    def _restart(self, *, wait: bool = True) -> None:
+        """Start the server anew, by the unit that the links lead to and on a cache that is ready for it."""
+        self._stop()
+        self._prepare_cache()
+        self._machine.systemd.reload()
+        self._machine.systemd.restart(INFERENCE_UNIT, wait=wait)
 
     def _stop(self) -> None:
         """Stop the server before its cache is touched: until it has ended, it writes there.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, FileOption, load_or_exit
+from visionfleet.protocol import VerdictResult
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -141,14 +142,18 @@ def _is_on_another(device: DeviceState) -> bool:
 
 def _has_failed(device: DeviceState) -> bool:
     """Whether the last release that the device was told to make was not accepted."""
-    verdict = device.report and device.report.verdict
-    return verdict is not None and verdict.result != "accepted"
+    return _result(device) not in (None, VerdictResult.ACCEPTED)
 
 
 def _went_back(device: DeviceState) -> bool:
     """Whether that release had been switched to; one that was refused never was."""
+    return _result(device) in (VerdictResult.RETURNED, VerdictResult.RECOVERED)
+
+
+def _result(device: DeviceState) -> VerdictResult | None:
+    """What became of the last release on the device; None where it says nothing of one."""
     verdict = device.report and device.report.verdict
-    return verdict is not None and verdict.result in ("returned", "recovered")
+    return verdict and verdict.result
 
 
 def _release(device: DeviceState) -> str:

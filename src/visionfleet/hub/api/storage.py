@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -16,8 +15,8 @@ from visionfleet.hub.registry import PACKAGES_PREFIX
 from visionfleet.hub.staging.batches import expect_shard, is_shard, shard_uploaded
 from visionfleet.hub.staging.ingest import MAX_SHARD_BYTES
 from visionfleet.protocol import MAX_FILE_BYTES
+from visionfleet.ranges import window
 
-_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 CHUNK_BYTES = 1024 * 1024
 
 router = APIRouter(prefix="/storage/v1", tags=["storage"])
@@ -44,10 +43,10 @@ def get_object(request: Request, hub: HubDep, key: SignedKey) -> Response:
     """An object's bytes, or a range of them."""
     size = _size(hub, key)
     headers = {"Accept-Ranges": "bytes", "Content-Length": str(size)}
-    window = _window(request.headers.get("range"), size)
-    if window is None:
+    part = window(request.headers.get("range"), size)
+    if part is None:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-    start, end = window
+    start, end = part
     status = 200
     if "range" in request.headers and end - start < size:
         status = 206
@@ -91,21 +90,3 @@ def _read_file(hub: Hub, key: str, start: int, end: int) -> Iterator[bytes]:
         while data := file.read(min(CHUNK_BYTES, end - start)):
             start += len(data)
             yield data
-
-
-def _window(header: str | None, size: int) -> tuple[int, int] | None:
-    """Start and end of what is asked for; None where it lies outside (RFC 9110, 14.1.2).
-
-    All of it where no single range is asked for, or one that ends before it starts.
-    """
-    match = _RANGE.fullmatch(header or "")
-    if match is None:
-        return 0, size
-    first, last, suffix = match.groups()
-    if suffix:
-        start, end = max(size - int(suffix), 0), size
-    elif last and int(last) < int(first):
-        return 0, size
-    else:
-        start, end = int(first), min(int(last) + 1, size) if last else size
-    return (start, end) if start < end else None
