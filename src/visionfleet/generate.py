@@ -12,6 +12,7 @@ from pathlib import Path
 
 from visionfleet.config.reference import reference_page
 from visionfleet.config.schema import json_schema
+from visionfleet.projections.chart_files import entry_defaults, values_schema, values_yaml
 from visionfleet.projections.roles import ROLES, Role, argument_specs, role_defaults, role_name, role_readme
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,9 @@ def _role_files(role: Role) -> tuple[Generated, ...]:
 GENERATED = (
     Generated("schema/visionfleet.schema.json", lambda: json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"),
     Generated("docs/reference/config.md", reference_page),
+    Generated("charts/visionfleet/values.yaml", values_yaml),
+    Generated("charts/visionfleet/values.schema.json", values_schema),
+    Generated("charts/visionfleet/files/defaults.yaml", entry_defaults),
     *(file for role in ROLES for file in _role_files(role)),
 )
 
