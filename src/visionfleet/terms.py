@@ -1,4 +1,7 @@
-"""Words of the file that the Pulumi program knows too. Nothing is imported here, so that the program starts quickly."""
+"""Words of the file that the Pulumi program or the chart's values know too.
+
+Nothing is imported here, so that the program starts quickly.
+"""
 
 from enum import StrEnum
 
@@ -23,3 +26,27 @@ class GpuAutoscaler(StrEnum):
 
     NODE_GROUPS = "node-groups"
     KARPENTER = "karpenter"
+
+
+class Scaler(StrEnum):
+    """Who owns the number of replicas: nobody (it is `min`), a HorizontalPodAutoscaler, KEDA."""
+
+    NONE = "none"
+    HPA = "hpa"
+    KEDA = "keda"
+
+
+class ScalingMetric(StrEnum):
+    """What the number of replicas follows: requests in flight, or how busy the GPU or CPU is."""
+
+    REQUESTS = "requests"
+    GPU = "gpu"
+    CPU = "cpu"
+
+
+class CacheKind(StrEnum):
+    """What keeps models across pods: nothing, a claim for each pool, a folder of each node."""
+
+    NONE = "none"
+    CLAIM = "claim"
+    NODE = "node"

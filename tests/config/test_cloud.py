@@ -6,9 +6,9 @@ import pytest
 
 from tests.config.support import problems_of, write_file
 from visionfleet.config import DeploymentConfig, load
+from visionfleet.config.cluster import ADDONS
 from visionfleet.config.machines import GPU_FAMILIES, Gpu, Machine, machine_of
 from visionfleet.config.secrets import AwsSecretRef
-from visionfleet.config.serverless import ADDONS
 from visionfleet.terms import Tier
 
 CLOUD = "cloud: {region: eu-central-1, owner: vision-team}\n"

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from visionfleet.terms import CacheKind, Scaler, ScalingMetric
+
 Strings = dict[str, str]
 Objects = dict[str, Any]
 Port = Annotated[int, Field(ge=1, le=65_535)]
@@ -163,14 +165,6 @@ class HubValues(Values):
     extra: Extra = Field(default=Extra(), description="Additions.")
 
 
-class CacheKind(StrEnum):
-    """What keeps models across pods: nothing, a claim for each pool, a folder of each node."""
-
-    NONE = "none"
-    CLAIM = "claim"
-    NODE = "node"
-
-
 class Cache(Values):
     """The model cache."""
 
@@ -211,22 +205,6 @@ class Server(Values):
     start_seconds: Positive = Field(default=600, description="Longest time until it is ready: image, models, engines.")
     placement: Placement = Field(default=Placement(), description="Where its pods run.")
     extra: Extra = Field(default=Extra(), description="Additions to its container and pods.")
-
-
-class Scaler(StrEnum):
-    """Who owns the number of replicas: nobody (it is `min`), a HorizontalPodAutoscaler, KEDA."""
-
-    NONE = "none"
-    HPA = "hpa"
-    KEDA = "keda"
-
-
-class ScalingMetric(StrEnum):
-    """What the number of replicas follows."""
-
-    REQUESTS = "requests"
-    GPU = "gpu"
-    CPU = "cpu"
 
 
 class Scaling(Values):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from visionfleet.config import DeploymentConfig
 from visionfleet.config.cloud import Capacity, Cloud, ManagedNetwork, Mirror, Nat
+from visionfleet.config.cluster import CPU_POOL, SYSTEM_POOL, Cluster, CpuPool, GpuPool
 from visionfleet.config.dedicated import CPU_IMAGE, GPU_IMAGE, Day, Dedicated, ManualScaling, Schedule
 from visionfleet.config.hub import HubOnAws
 from visionfleet.config.machines import machine_of
-from visionfleet.config.serverless import CPU_POOL, SYSTEM_POOL, Cluster, CpuPool, GpuPool
 from visionfleet.projections.plans import (
     BudgetPlan,
     CloudPlan,
