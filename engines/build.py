@@ -30,6 +30,7 @@ HERE = Path(__file__).resolve().parent
 MARKER = "built-from"
 REPORT_SECONDS = 15  # between two lines of progress
 SDK = "github.com/pulumi/pulumi/sdk/v3"
+KUBERNETES = "k8s.io/component-base/version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,32 @@ ENGINES = {
             ldflags=f"-s -w -X {SDK}/go/common/version.Version=v3.78.0",
             files=(ModuleFile("pulumi", SDK, "python/cmd/pulumi-language-python-exec"),),
             comes_with="pulumi",
+        ),
+        Engine(
+            name="versitygw",  # a server of S3's API
+            version="1.8.0",
+            packages=("github.com/versity/versitygw/cmd/versitygw",),
+        ),
+        Engine(
+            name="kubernetes",
+            version="1.36.3",
+            packages=tuple(
+                f"k8s.io/kubernetes/cmd/{command}"
+                for command in (
+                    *("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"),
+                    "kubectl",
+                )
+            ),
+            ldflags=f"-s -w -X {KUBERNETES}.gitVersion=v1.36.3 -X {KUBERNETES}.gitMajor=1 -X {KUBERNETES}.gitMinor=36",
+        ),
+        Engine(name="helm", version="4.3.1", packages=("helm.sh/helm/v4/cmd/helm",)),
+        Engine(name="kubeconform", version="0.8.0", packages=("github.com/yannh/kubeconform/cmd/kubeconform",)),
+        Engine(name="kwok", version="0.8.0", packages=("sigs.k8s.io/kwok/cmd/kwok",)),  # nodes that are not there
+        Engine(name="coredns", version="1.15.0", packages=("github.com/coredns/coredns",)),
+        Engine(
+            name="keda",
+            version="2.21.0",
+            packages=("github.com/kedacore/keda/v2/cmd/operator", "github.com/kedacore/keda/v2/cmd/adapter"),
         ),
     )
 }
