@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def executable(path: Path, output: str = "") -> None:
 def test_without_go_it_says_what_is_missing_and_skips(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build.main([]) == 0
     said = capsys.readouterr().err
-    assert "SKIPPED: pulumi, pulumi-language-python: Go is not on PATH" in said
+    assert f"SKIPPED: {', '.join(build.ENGINES)}: Go is not on PATH" in said
     assert "install Go 1." in said
 
 
@@ -99,11 +100,11 @@ def test_two_builds_at_once_build_once(empty: Path, tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         build.main(["pulumy"])
-    assert "no such engine: pulumy (known: pulumi, pulumi-language-python)" in capsys.readouterr().err
+    assert "no such engine: pulumy (known: pulumi, pulumi-language-python," in capsys.readouterr().err
 
 
 def test_the_pinned_modules_are_those_of_the_table() -> None:
     for engine in build.ENGINES.values():
         pins = (SCRIPT.parent / engine.name / "go.mod").read_text()
-        assert all(f"tool {package}\n" in pins for package in engine.packages)
+        assert all(re.search(rf"^(tool |\t){re.escape(package)}$", pins, re.MULTILINE) for package in engine.packages)
         assert f" v{engine.version}" in pins
