@@ -81,8 +81,9 @@ generate: setup ## write the files that are made from the models
 COMPILE := pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-annotate --no-header
 lock: | $(UV) ## resolve the locks again
 	$(UV) $(COMPILE) requirements/uv.in --output-file requirements/uv.txt
-	$(UV) $(COMPILE) pyproject.toml --all-extras --output-file requirements/runtime.txt
-	$(UV) $(COMPILE) pyproject.toml --all-extras --group dev --constraint requirements/runtime.txt --output-file requirements/dev.txt
+# the larger set first: a tool of development may not take the newest of what both need
+	$(UV) $(COMPILE) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
+	$(UV) $(COMPILE) pyproject.toml --all-extras --constraint requirements/dev.txt --output-file requirements/runtime.txt
 	$(UV) $(COMPILE) requirements/inference.in --override requirements/inference-overrides.txt --output-file src/visionfleet/local/inference-1.8.3.txt
 
 clean: ## remove what make made here; the cache stays
