@@ -28,11 +28,11 @@ from infra.components.common import (
 from infra.components.network import Network
 from infra.components.pod_role import ServiceAccount, associate, pod_role
 from visionfleet.projections.plans import HubStorePlan
+from visionfleet.terms import NAMESPACE
 
 POSTGRES_VERSION = "17"  # RDS picks the minor version, and keeps it up to date
 POSTGRES_PORT = 5432
 DATABASE = "hub"
-NAMESPACE = "visionfleet"  # of the service accounts `hub` and `worker`
 DATABASE_LOGS = ("postgresql", "upgrade")
 # RDS adds storage by itself, up to so many times what the file says: a full database stops the hub
 STORAGE_HEADROOM = 5

@@ -5,6 +5,9 @@ Nothing is imported here, so that the program starts quickly.
 
 from enum import StrEnum
 
+NAMESPACE = "visionfleet"
+"""Of hub and workers in a cluster, unless the file names another; their roles in AWS are tied to it."""
+
 
 class Tier(StrEnum):
     """What an outage costs: `production` is redundant, on demand and protected from deletion."""

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from tests.config.support import make_graph, make_package, problems_of, write_file, write_json
-from visionfleet.config import edge_assets as assets
 from visionfleet.config import load
+from visionfleet.config import model_memory as memory
 from visionfleet.config.device_classes import (
     DEVICE_CLASSES,
     JETPACKS,
@@ -38,8 +38,8 @@ def write_models(folder: Path) -> None:
 @pytest.fixture
 def small_machines(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gigabyte has 10,000 bytes here, and the server takes 2000."""
-    monkeypatch.setattr(assets, "GIBIBYTE", 10_000)
-    monkeypatch.setattr(assets, "SERVER_BYTES", 2_000)
+    monkeypatch.setattr(memory, "GIBIBYTE", 10_000)
+    monkeypatch.setattr(memory, "SERVER_BYTES", 2_000)
 
 
 def test_the_tables_are_whole() -> None:
@@ -118,7 +118,7 @@ def test_models_are_too_large_for_the_memory(group: str, path: str, tmp_path: Pa
 @pytest.mark.usefixtures("small_machines")
 def test_the_memory_of_a_class_is_its_least(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_models(tmp_path)
-    monkeypatch.setattr(assets, "GIBIBYTE", 9_000)
+    monkeypatch.setattr(memory, "GIBIBYTE", 9_000)
     text = f"{MODELS}edge: {{groups: [{{name: a, hardware: raspberry-pi-4}}, {{name: b, hardware: generic-arm64}}]}}\n"
 
     (problem,) = problems_of(write_file(tmp_path, text))
@@ -128,8 +128,8 @@ def test_the_memory_of_a_class_is_its_least(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_real_numbers_leave_the_server_its_place() -> None:
-    assert assets.SERVER_BYTES == 1.5 * assets.GIBIBYTE
-    assert assets.MEMORY_PER_WEIGHT == 3
+    assert memory.SERVER_BYTES == 1.5 * memory.GIBIBYTE
+    assert memory.MEMORY_PER_WEIGHT == 3
 
 
 @pytest.mark.parametrize(

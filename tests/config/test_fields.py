@@ -56,5 +56,5 @@ def test_a_field_is_found_with_its_kind_and_without(kind: Location) -> None:
 def test_where_a_key_belongs() -> None:
     assert sections_with(DeploymentConfig, "vpc_id") == ["cloud.network"]
     assert sections_with(DeploymentConfig, "kube-proxy") == ["serverless.cluster.addons"]
-    assert sections_with(DeploymentConfig, "target") == ["dedicated[].scaling"]
+    assert sections_with(DeploymentConfig, "target") == ["serverless.serving[].scaling", "dedicated[].scaling"]
     assert sections_with(DeploymentConfig, "nothing") == []

@@ -20,6 +20,7 @@ from visionfleet.config.kinds import Domain, FolderPath, Label, Slug
 from visionfleet.config.models import Model
 from visionfleet.config.section import Breach, RuledSection, defaults, entries, peek, refusal
 from visionfleet.config.serverless import Serverless
+from visionfleet.config.serverless_rules import SERVERLESS_RULES
 
 # the server reads workflows of this workspace from its own disk and never asks the hub (inference.core.roboflow_api)
 RESERVED_WORKSPACE = "local"
@@ -52,7 +53,7 @@ def _models_unique(data: object) -> Iterator[Breach]:
 class DeploymentConfig(RuledSection):
     """A deployment: everything that visionfleet reads, checked and frozen."""
 
-    cross_rules = (_ports_apart, _models_unique, *CLOUD_RULES, *EDGE_RULES)
+    cross_rules = (_ports_apart, _models_unique, *CLOUD_RULES, *SERVERLESS_RULES, *EDGE_RULES)
 
     api_version: ApiVersion = Field(
         default=ApiVersion.V1, alias="apiVersion", description="Form of the file; this release reads visionfleet/v1."
@@ -70,7 +71,7 @@ class DeploymentConfig(RuledSection):
         default=None, description="Where in AWS the deployment is; nothing is made there unless given."
     )
     serverless: Serverless = Field(
-        default_factory=defaults(Serverless), description="Serving that scales with demand, on Kubernetes."
+        default_factory=defaults(Serverless), description="Hub, serving and batch workers on Kubernetes."
     )
     dedicated: tuple[Dedicated, ...] = Field(default=(), description="Endpoints on machines of their own.")
     edge: Edge = Field(default_factory=defaults(Edge), description="The devices at the edge.")

@@ -8,22 +8,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
+from visionfleet.config import model_memory
 from visionfleet.config.device_classes import facts_of
 from visionfleet.config.edge_rules import MOST_UNKNOWN, named
 from visionfleet.config.errors import ConfigError, Problem, near_miss
 from visionfleet.config.files import MEBIBYTE, file_fault, read_json, read_text
 from visionfleet.config.kinds import LABEL, WORKFLOW_ID, absolute_path, is_path
 from visionfleet.config.models import Model
-from visionfleet.config.packages import weights_bytes
 from visionfleet.config.section import Location, entries, mapping, peek
 from visionfleet.config.translate import Finding
 from visionfleet.config.workflows import workflow_ids
 
-# What a server with models takes, roughly: the ONNX runtime holds the weights, a copy in the layout that its kernels
-# want, and the activations of a picture; Python, OpenCV and the server's own modules come before the first model.
-MEMORY_PER_WEIGHT = 3
-SERVER_BYTES = 3 * 1024**3 // 2
-GIBIBYTE = 1024**3
 MAX_EXPECTED_BYTES = 4 * MEBIBYTE
 MAX_CERTIFICATE_BYTES = MEBIBYTE
 
@@ -102,7 +97,7 @@ def _memory_findings(data: object, models: Iterable[tuple[int, Model]]) -> Itera
     groups = entries(peek(data, "edge", "groups"))
     if not groups:
         return
-    sizes = _sizes(models)
+    sizes = model_memory.model_sizes(models)
     overrides = [
         (("edge", "overrides", index, "models"), override)
         for index, override in enumerate(entries(peek(data, "edge", "overrides")))
@@ -151,34 +146,16 @@ def _matches(match: object, labels: Mapping[str, object]) -> bool:
 
 
 def _too_large(location: Location, sizes: Mapping[str, int], memory: int, group: object) -> Iterator[Finding]:
-    needed = MEMORY_PER_WEIGHT * sum(sizes.values()) + SERVER_BYTES
-    if not sizes or needed <= memory * GIBIBYTE:
+    if model_memory.fit(sizes, memory):
         return
-    need = (
-        f"{_gigabytes(needed)}: {MEMORY_PER_WEIGHT} times their weights, and {_gigabytes(SERVER_BYTES)} for the server"
-    )
+    need = model_memory.need(sizes)
     if location[-1] == "models":
         rule = f"need {need}; {peek(group, 'hardware')} of group {peek(group, 'name')} has {memory} GB"
     else:
         rule = f"has {memory} GB of memory, and the models need {need}"
-    largest = max(sizes, key=lambda name: sizes[name])
+    largest = model_memory.largest(sizes)
     fix = f"serve fewer models ({largest} is the largest), or write memory_gb where the devices have more"
     yield Finding(location, "models-too-large", rule, fix)
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / GIBIBYTE:.1f} GB"
-
-
-def _sizes(models: Iterable[tuple[int, Model]]) -> dict[str, int]:
-    """Bytes of the weights of each model; packages are looked at once, however many models share them."""
-    known: dict[Path, int] = {}
-    sizes: dict[str, int] = {}
-    for _, model in models:
-        if model.package not in known:
-            known[model.package] = weights_bytes(model)
-        sizes[model.id] = known[model.package]
-    return sizes
 
 
 def _label_findings(data: object) -> Iterator[Finding]:

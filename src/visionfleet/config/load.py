@@ -17,6 +17,7 @@ from visionfleet.config.errors import ConfigError, Problem, display_path, path_t
 from visionfleet.config.files import MEBIBYTE, read_text
 from visionfleet.config.rows import row_at
 from visionfleet.config.section import Location
+from visionfleet.config.serving_assets import serving_findings
 from visionfleet.config.translate import Finding, findings_of
 
 # 10,000 devices written out are about 1 MB
@@ -66,6 +67,7 @@ def _validate(
     models = list(enumerate(config.models) if config else models_of(data, folder))
     problems += package_findings(models)
     problems += workflow_problems(data, folder)
+    problems += serving_findings(data, models)
     problems += edge_findings(data, folder, models, devices_known=devices_known)
     return config, problems
 

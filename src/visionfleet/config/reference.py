@@ -109,5 +109,6 @@ def _default(key: str, value: Schema, section: Schema) -> str:
 
 def _definitions(value: Schema) -> list[str]:
     """The definitions that a property refers to, on its own, as an entry of a list, or optionally; several by kind."""
-    parts = (value, value.get("items", {}), *value.get("anyOf", ()), *value.get("oneOf", ()))
+    choices = (value, *value.get("anyOf", ()))
+    parts = (*choices, value.get("items", {}), *(part for choice in choices for part in choice.get("oneOf", ())))
     return [part["$ref"].rpartition("/")[2] for part in parts if "$ref" in part]
