@@ -11,9 +11,10 @@ from pathlib import Path
 from visionfleet.config import DeploymentConfig
 from visionfleet.config.cloud import Capacity, Cloud, ManagedNetwork, Mirror, Nat
 from visionfleet.config.cluster import CPU_POOL, SYSTEM_POOL, Cluster, CpuPool, GpuPool
-from visionfleet.config.dedicated import CPU_IMAGE, GPU_IMAGE, Day, Dedicated, ManualScaling, Schedule
+from visionfleet.config.dedicated import Day, Dedicated, ManualScaling, Schedule
 from visionfleet.config.hub import HubOnAws
 from visionfleet.config.machines import machine_of
+from visionfleet.projections.images import Pin, fitting_repository, server_image
 from visionfleet.projections.plans import (
     BudgetPlan,
     CloudPlan,
@@ -105,21 +106,12 @@ def _gpus(endpoint: Dedicated) -> int:
 
 
 def _image(endpoint: Dedicated, config: DeploymentConfig, *, has_gpu: bool) -> str:
-    """`[registry/]repository@digest`, or `…:version`. Without a name in the file, the one that fits the machine."""
-    inference = config.inference
-    repository = endpoint.image or _repository(config, has_gpu=has_gpu)
-    digest = endpoint.digest if endpoint.image else inference.digest
+    """`[registry/]repository@digest`, or `…:version`."""
     # the mirror in the account takes the place of the registry that other machines pull from
     behind_mirror = config.cloud is not None and config.cloud.mirror is not None
-    prefix = f"{inference.registry}/" if inference.registry and not behind_mirror else ""
-    return f"{prefix}{repository}@{digest}" if digest else f"{prefix}{repository}:{inference.version}"
-
-
-def _repository(config: DeploymentConfig, *, has_gpu: bool) -> str:
-    """The image of machines for which the file names none: `inference.image`, where the file has it."""
-    if "image" in config.inference.model_fields_set:
-        return config.inference.image
-    return GPU_IMAGE if has_gpu else CPU_IMAGE
+    registry = None if behind_mirror else config.inference.registry
+    fitting = fitting_repository(config, has_gpu=has_gpu)
+    return server_image(config, Pin(endpoint.image, digest=endpoint.digest), fitting, registry).reference
 
 
 def _schedule(schedule: Schedule) -> SchedulePlan:
@@ -212,4 +204,4 @@ def _mirror(mirror: Mirror, config: DeploymentConfig) -> MirrorPlan:
 
 def _cluster_repositories(config: DeploymentConfig, cluster: Cluster) -> list[str]:
     pools = [*([False] if cluster.nodes.cpu else []), *([True] if cluster.gpu.pools else [])]
-    return [_repository(config, has_gpu=has_gpu) for has_gpu in pools]
+    return [fitting_repository(config, has_gpu=has_gpu) for has_gpu in pools]

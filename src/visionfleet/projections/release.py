@@ -19,17 +19,15 @@ from visionfleet.config.device_classes import DEVICE_CLASSES, JETPACKS, Runtime
 from visionfleet.config.edge import Device, DeviceGroup, Exposure, Golden, Override
 from visionfleet.config.packages import read_package
 from visionfleet.config.workflows import Workflow, read_workflows
-from visionfleet.projections.server import server_environment
+from visionfleet.projections.images import Pin, server_image
+from visionfleet.projections.server import container_environment
 
 ID_CHARACTERS = 12
 PLATFORM_URL = "http://visionfleet-device:9501"
 """Where the container finds the device's own platform, which answers in the hub's place."""
 
-MODEL_CACHE = Path("/cache")
 SERVERS_MODELS = 8  # MAX_ACTIVE_MODELS of inference/core/env.py
 _BINDS = {Exposure.LOCALHOST: "127.0.0.1", Exposure.LAN: "0.0.0.0"}  # noqa: S104 - asked for by `exposure: lan`
-# the container listens for what Docker passes on; its root is read-only
-_IN_CONTAINER = {"HOST": "0.0.0.0", "HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib"}  # noqa: S104, S108
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +175,7 @@ class _Releases:
         config = self._config
         models = tuple(map(self._model, _chosen(config.models, settings.models)))
         workflows = tuple(_chosen(self._workflows.values(), settings.workflows))
-        environment = server_environment(config, PLATFORM_URL, MODEL_CACHE) | _IN_CONTAINER
+        environment = container_environment(config, PLATFORM_URL)
         if models:
             environment["PRELOAD_MODELS"] = ",".join(model.id for model in models)
             # the server puts the oldest away at its own limit of 8, and the gate asks for all
@@ -251,14 +249,9 @@ def _chosen(known: Iterable[Any], ids: tuple[str, ...] | None) -> Iterator[Any]:
 
 
 def _image(config: DeploymentConfig, group: DeviceGroup, settings: _Settings) -> Image:
-    inference = config.inference
-    repository = settings.image or _repository(config, group)
-    digest = settings.digest
-    if digest is None and repository == inference.image and settings.version is None:
-        digest = inference.digest
-    name = f"{inference.registry}/{repository}" if inference.registry else repository
-    tag = settings.version or inference.version
-    return Image(f"{name}@{digest}" if digest else f"{name}:{tag}", digest)
+    pin = Pin(settings.image, settings.version, settings.digest)
+    image = server_image(config, pin, _repository(config, group), config.inference.registry)
+    return Image(image.reference, image.digest)
 
 
 def _repository(config: DeploymentConfig, group: DeviceGroup) -> str:

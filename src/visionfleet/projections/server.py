@@ -12,6 +12,9 @@ from pathlib import Path
 from visionfleet.config import DeploymentConfig
 
 WORKFLOW_CACHE_SECONDS = 60
+CONTAINER_CACHE = Path("/cache")
+# a container listens for what is passed on to it; its root is read-only
+_IN_CONTAINER = {"HOST": "0.0.0.0", "HOME": "/tmp", "MPLCONFIGDIR": "/tmp/matplotlib"}  # noqa: S104, S108
 
 # No block of a workflow, and no image reference, reaches the machine that it runs on or the network that it is in.
 _SANDBOX = {
@@ -92,3 +95,8 @@ def server_environment(config: DeploymentConfig, hub_url: str, cache_dir: Path) 
         **_NO_PHONING_HOME,
         **dict.fromkeys(_FOUNDATION_MODELS, "False"),
     }
+
+
+def container_environment(config: DeploymentConfig, hub_url: str) -> dict[str, str]:
+    """The same in a container with a read-only root, where `/cache` and `/tmp` can be written."""
+    return server_environment(config, hub_url, CONTAINER_CACHE) | _IN_CONTAINER
