@@ -33,6 +33,11 @@ class SecretRef:
         self._kind = kind
         self._target = target
 
+    @property
+    def variable(self) -> str | None:
+        """The environment variable that holds it; None where it is in a file."""
+        return self._target if self._kind == "env" else None
+
     def resolve(self) -> str:
         """The secret, without the newline that ends a file. Raises SecretUnavailable."""
         value = os.environ.get(self._target, "") if self._kind == "env" else self._read()

@@ -44,12 +44,17 @@ def values_yaml() -> str:
 
 
 def entry_defaults() -> str:
-    """`files/defaults.yaml`: what entries of the maps have where they say nothing. The image has no default."""
-    defaults = {
-        "pool": _plain(_EXAMPLES[Pool], exclude={"image"}),
-        "template": _plain(_EXAMPLES[WorkerTemplate], exclude={"server": {"image": True}}),
-    }
+    """`files/defaults.yaml`: what entries of the maps have where they say nothing."""
+    defaults = {"pool": _pool_defaults(), "template": _template_defaults()}
     return f"# {HEAD}\n{yaml.safe_dump(defaults, sort_keys=False, width=MOST_COLUMNS)}"
+
+
+def difference(values: ChartValues) -> dict[str, Any]:
+    """What the chart must be told of these values: all that is not as its own files have it."""
+    plain, defaults = _plain(values), _plain(ChartValues())
+    defaults["serving"]["pools"] = dict.fromkeys(values.serving.pools, _pool_defaults())
+    defaults["worker"]["templates"] = dict.fromkeys(values.worker.templates, _template_defaults())
+    return _difference(plain, defaults)
 
 
 class _Untitled(GenerateJsonSchema):
@@ -61,6 +66,26 @@ class _Untitled(GenerateJsonSchema):
 
 def _plain(values: Values, exclude: Any = None) -> dict[str, Any]:
     return values.model_dump(mode="json", by_alias=True, exclude=exclude)
+
+
+def _pool_defaults() -> dict[str, Any]:
+    """The image has no default."""
+    return _plain(_EXAMPLES[Pool], exclude={"image"})
+
+
+def _template_defaults() -> dict[str, Any]:
+    return _plain(_EXAMPLES[WorkerTemplate], exclude={"server": {"image": True}})
+
+
+def _difference(plain: dict[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in plain.items():
+        if isinstance(value, dict) and isinstance(defaults.get(key), dict):
+            below = _difference(cast("dict[str, Any]", value), defaults[key])
+            found |= {key: below} if below else {}
+        elif key not in defaults or value != defaults[key]:
+            found[key] = value
+    return found
 
 
 def _lines(values: Values) -> Iterator[str]:
