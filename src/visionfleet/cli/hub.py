@@ -10,10 +10,13 @@ from typing import Annotated, Literal
 import typer
 
 from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, FileOption, load_or_exit
+from visionfleet.cli.publish import fetch, publish
 
 app = typer.Typer(help="The hub: workflows, models and batch processing for every deployment.", no_args_is_help=True)
 keys = typer.Typer(help="API keys of the file's workspace.", no_args_is_help=True)
 app.add_typer(keys, name="keys")
+app.command()(publish)
+app.command()(fetch)
 
 
 @app.command()

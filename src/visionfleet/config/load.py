@@ -46,6 +46,15 @@ def load(path: Path | str) -> DeploymentConfig:
     return config
 
 
+def load_as_in(path: Path, folder: Path) -> DeploymentConfig:
+    """The right file at `path` as it reads where it lies in `folder`: its paths lead there. Nothing is looked up there.
+
+    The devices of `devices_from` are left out.
+    """
+    text = read_text(path, MAX_FILE_BYTES, _HINT).removeprefix("\ufeff")
+    return DeploymentConfig.model_validate(read(text).data, context={"folder": folder})
+
+
 def _whole(data: object, folder: Path) -> tuple[object, list[Finding | Problem]]:
     """The data with the devices of the files that it names, and what is wrong with these."""
     return with_devices(cast("dict[str, object]", data), folder) if isinstance(data, dict) else (data, [])
