@@ -15,6 +15,7 @@ from visionfleet.config import DeploymentConfig, load
 from visionfleet.config.cloud import ExistingNetwork
 from visionfleet.config.edge import Edge
 from visionfleet.config.fields import fields_of, kind_of, sections_of
+from visionfleet.config.gitops import GitChart
 from visionfleet.config.models import TensorRt
 from visionfleet.config.section import Section
 from visionfleet.projections.cloud import cloud_plan
@@ -39,7 +40,7 @@ def test_its_packages_are_what_its_script_makes(tmp_path: Path) -> None:
 
 def test_every_section_is_used() -> None:
     used = set(sections_used(DeploymentConfig, yaml.safe_load(FILE.read_text(encoding="utf-8"))))
-    assert sections_below(DeploymentConfig) - used == {ExistingNetwork, TensorRt}
+    assert sections_below(DeploymentConfig) - used == {ExistingNetwork, GitChart, TensorRt}
 
 
 def test_it_costs_less_than_its_budget_at_the_least() -> None:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from visionfleet.config.cluster import Cluster
+from visionfleet.config.gitops import GitOps
 from visionfleet.config.kinds import Count, Digest, Label, PositiveCount, Registry, Repository, Url, Version
 from visionfleet.config.kubernetes_kinds import Namespace, NodeLabels, ObjectName
 from visionfleet.config.pods import Exposure, Gpus, Pod
@@ -124,4 +125,7 @@ class Serverless(RuledSection):
         default=False,
         strict=True,
         description="Whether the chart brings Karpenter's NodePools; else `visionfleet render karpenter` prints them.",
+    )
+    gitops: GitOps | None = Field(
+        default=None, description="Where Argo CD or Flux find the chart and the rendered tree; not used unless given."
     )

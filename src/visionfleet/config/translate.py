@@ -31,6 +31,7 @@ from visionfleet.config.fields import (
     value_type,
     without_kinds,
 )
+from visionfleet.config.gitops import GITOPS_TEXT_RULES
 from visionfleet.config.kinds import TEXT_RULES
 from visionfleet.config.kubernetes_kinds import KUBERNETES_TEXT_RULES
 from visionfleet.config.secrets import NOT_A_REFERENCE
@@ -166,7 +167,8 @@ def _unknown_kind(error: _Error) -> Finding:
 
 
 def _bad_text(error: _Error) -> Finding:
-    rule = (TEXT_RULES | AWS_TEXT_RULES | KUBERNETES_TEXT_RULES)[error.context["pattern"]]
+    rules = TEXT_RULES | AWS_TEXT_RULES | KUBERNETES_TEXT_RULES | GITOPS_TEXT_RULES
+    rule = rules[error.context["pattern"]]
     return Finding(error.location, "bad-text", rule.rule, rule.fix, of_key=error.location[-1] == OF_KEY)
 
 
