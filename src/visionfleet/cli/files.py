@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -23,3 +24,10 @@ def load_or_exit(path: Path) -> DeploymentConfig:
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(BAD_INPUT) from error
+
+
+def check_digest(digest: str | None) -> str | None:
+    """For an option: the digest of a published folder, or bad input."""
+    if digest is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise typer.BadParameter("write what `visionfleet hub publish` printed: 'sha256:' and 64 hexadecimal digits")
+    return digest

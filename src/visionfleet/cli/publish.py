@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, FileOption, load_or_exit
+from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, FileOption, check_digest, load_or_exit
 
 if TYPE_CHECKING:
     from visionfleet.config.hub import Hub as HubSection
@@ -47,14 +46,8 @@ def publish(
     typer.echo(folder.digest)
 
 
-def _check_digest(digest: str) -> str:
-    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise typer.BadParameter("a digest is 'sha256:' and 64 hexadecimal digits, as `visionfleet hub publish` prints")
-    return digest
-
-
 def fetch(
-    digest: Annotated[str, typer.Option(help="What `visionfleet hub publish` printed.", callback=_check_digest)],
+    digest: Annotated[str, typer.Option(help="What `visionfleet hub publish` printed.", callback=check_digest)],
     to: Annotated[Path, typer.Option(help="Folder to fill: empty, not there yet, or filled before.")],
 ) -> None:
     """Fill a folder with a published deployment, every file checked. Pods do before the hub starts in them.
