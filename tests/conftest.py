@@ -9,6 +9,8 @@ import pytest
 import structlog
 from hypothesis import settings
 
+pytest_plugins = ["tests.engines.cluster.fixtures"]  # one cluster for the whole session, whoever asks for it
+
 # `make check` is to be quick, `make test` thorough; both try the same examples each time: a red run is a change of ours
 settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=100, deadline=None, derandomize=True)

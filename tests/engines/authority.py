@@ -21,7 +21,7 @@ subjectKeyIdentifier = hash
 [server]
 basicConstraints = critical, CA:false
 keyUsage = critical, digitalSignature
-extendedKeyUsage = serverAuth
+extendedKeyUsage = serverAuth, clientAuth
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
 subjectAltName = {names}
@@ -48,10 +48,11 @@ class Authority:
         """What clients are to trust."""
         return self.root.certificate
 
-    def issue(self, name: str, address: str) -> Certificate:
-        """For a server of this name and IP address."""
+    def issue(self, name: str, *addresses: str) -> Certificate:
+        """For a server of this name and these IP addresses; it may be a client's, too."""
         signed = ("-CA", str(self.root.certificate), "-CAkey", str(self.root.key))
-        return self._made("server", f"DNS:{name}, IP:{address}", *signed, name=name)
+        names = ", ".join((f"DNS:{name}", *(f"IP:{address}" for address in addresses)))
+        return self._made("server", names, *signed, name=name)
 
     def _made(self, kind: str, names: str, *signed: str, name: str = "visionfleet tests") -> Certificate:
         stem = self.folder / (kind if kind == "authority" else name)

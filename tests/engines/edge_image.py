@@ -20,9 +20,11 @@ import subprocess
 import tarfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.engines.debian import BUILD_SECONDS, CACHE, SUITE
 from tests.engines.engine import missing
+from tests.engines.image_config import image_config
 from tests.engines.registry import Registry
 
 STUB = Path(__file__).parent / "edge_server" / "inference_server_stub.py"
@@ -62,20 +64,13 @@ def push_image(
 ) -> str:
     """The digest of the manifest, which the registry then has under the tag."""
     layers = [base_layer(architecture).read_bytes(), _stub_layer(tag, behaviour)]
-    config = json.dumps(
-        {
-            "architecture": architecture,
-            "os": "linux",
-            "created": "2026-01-01T00:00:00Z",
-            "config": {
-                "Entrypoint": ["/usr/bin/python3", f"{_PATH}/{STUB.name}"],
-                "Env": ["PATH=/usr/bin", "PYTHONDONTWRITEBYTECODE=1"],
-                "ExposedPorts": {"9001/tcp": {}},
-                "WorkingDir": "/app",
-            },
-            "rootfs": {"type": "layers", "diff_ids": [_digest(gzip.decompress(layer)) for layer in layers]},
-        }
-    ).encode()
+    settings: dict[str, Any] = {
+        "Entrypoint": ["/usr/bin/python3", f"{_PATH}/{STUB.name}"],
+        "Env": ["PATH=/usr/bin", "PYTHONDONTWRITEBYTECODE=1"],
+        "ExposedPorts": {"9001/tcp": {}},
+        "WorkingDir": "/app",
+    }
+    config = image_config(settings, [_digest(gzip.decompress(layer)) for layer in layers], architecture)
     parts = [{"mediaType": _LAYER, "size": len(layer), "digest": images.upload(repository, layer)} for layer in layers]
     head = {"mediaType": _CONFIG, "size": len(config), "digest": images.upload(repository, config)}
     manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": head, "layers": parts}
