@@ -57,7 +57,7 @@ def test_what_pods_would_not_find_is_bad_input(file: Path, tmp_path: Path) -> No
     file.write_text(file.read_text().replace("./models/", "../models/"))
     result = run("publish", "--file", file)
     assert result.exit_code == 2
-    assert "models[0].package: " in result.stderr
+    assert "models[0].package (" in result.stderr
     assert not (tmp_path / "storage").exists()
 
 

@@ -1,4 +1,4 @@
-"""The commands of the guides but the cloud's and the edge's, run in order as a reader would.
+"""The commands of the guides that need one machine alone, run in order as a reader would.
 
 They run in a copy of a small deployment folder. Hub, worker and the unmodified `inference` command line are real. What
 `visionfleet local` takes for Docker is a stand-in that runs the stub of the inference server.
@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.console import commands
-from tests.docs.pages import CLOUD_GUIDE, EDGE_GUIDE, GUIDES
+from tests.docs.pages import CLOUD_GUIDE, EDGE_GUIDE, GITOPS_GUIDE, GUIDES
 from tests.docs.shell import Shell
 from tests.engines.engine import free_port, missing
 from tests.hub.support import jpeg
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.engine
 DEPLOYMENT = Path(__file__).with_name("deployment")
 PORTS = ("9500", "9001")  # as the guides have them; each run gets free ones in their place
 PHOTOS = 40
-LOCAL_GUIDES = [guide for guide in GUIDES if guide not in (CLOUD_GUIDE, EDGE_GUIDE)]
+LOCAL_GUIDES = [guide for guide in GUIDES if guide not in (CLOUD_GUIDE, EDGE_GUIDE, GITOPS_GUIDE)]
 
 
 class Deployment:

@@ -47,6 +47,21 @@ def test_every_message_of_the_cloud_has_an_entry() -> None:
     assert begin <= entries(RUNBOOK / "cloud.md", "it says")
 
 
+def test_every_message_on_the_way_to_pods_has_an_entry() -> None:
+    sources = ("hub/deployments.py", "projections/published.py", "projections/gitops.py")
+    errors = {"BadManifest", "DeploymentError", "NoGitOps", "NotPublishable"}
+    made = reports([SOURCE / path for path in sources], errors)
+    assert len(made) > 10
+    begin = {text.partition("`")[0].strip() for text in made}
+    assert begin - entries(RUNBOOK / "gitops.md", "it says") - entries_in_brackets() == set()
+
+
+def entries_in_brackets() -> set[str]:
+    """What stands within another message."""
+    row = next(line for line in (RUNBOOK / "gitops.md").read_text().splitlines() if "In brackets" in line)
+    return set(re.findall("`([^`]+)`", row))
+
+
 def test_each_rule_of_the_preflight_has_an_entry_and_each_entry_a_rule() -> None:
     assert entries(RUNBOOK / "edge.md", "code") == reports([LIBRARY / "visionfleet_preflight.py"], {"Finding"})
 

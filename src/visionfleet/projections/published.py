@@ -105,7 +105,7 @@ def manifest_text(blobs: Mapping[str, Blob]) -> bytes:
 
 
 def read_manifest(text: bytes, digest: str) -> dict[str, Blob]:
-    """The files of the manifest of `digest`, by path. Raises BadManifest, also where one would lie out of the folder."""
+    """The files of the manifest of `digest`, by path. Raises BadManifest, also where one would lie elsewhere."""
     if _digest(text) != digest:
         raise BadManifest("its content is not what its name says")
     try:
@@ -138,16 +138,18 @@ def _refuse_outside(file: Path, config: DeploymentConfig) -> None:
     """In pods the file lies elsewhere, so whatever it names must be found from there."""
     in_pod = dict(_named(load_as_in(file, POD_FOLDER)))
     outside = [
-        f"{key}: {display_path(path)} is not found from there"
-        for key, path in _named(config)
-        if not in_pod[key].is_relative_to(POD_FOLDER)
+        f"{key} ({display_path(path)})" for key, path in _named(config) if not in_pod[key].is_relative_to(POD_FOLDER)
     ]
     if outside:
-        reason = f"pods get the folder of {file.name} alone: put it below, and write the path relative to {file.name}"
-        raise NotPublishable("\n".join((*outside, reason)))
+        raise NotPublishable(
+            f"{', '.join(outside)} cannot be found in pods, which get the folder of {file.name} alone: "
+            f"put it below, and write the path relative to {file.name}"
+        )
     if "workflows" in config.model_fields_set and not read_workflows(config.workflows):
-        reason = "holds no workflow, and an empty folder is not published: remove the key, or add one"
-        raise NotPublishable(f"workflows: {display_path(config.workflows)} {reason}")
+        raise NotPublishable(
+            f"{display_path(config.workflows)} holds no workflow, and an empty folder is not published: "
+            "remove the key 'workflows', or add one"
+        )
 
 
 def _named(config: DeploymentConfig) -> Iterator[tuple[str, Path]]:
