@@ -13,6 +13,11 @@ REGION = TextRule(
     "is not a region of AWS",
     "write it as AWS does, as in 'eu-central-1'; the regions of China and of governments are not supported",
 )
+BUCKET_REGION = TextRule(
+    r"^[a-z0-9][a-z0-9-]{0,39}$",
+    "is not the region of a bucket",
+    "write it as the S3 server has it, as in 'eu-central-1'",
+)
 TAG_VALUE = TextRule(
     r"^[A-Za-z0-9+=._:/@-]([A-Za-z0-9 +=._:/@-]{0,98}[A-Za-z0-9+=._:/@-])?$",
     "cannot be the value of a tag",
@@ -70,12 +75,13 @@ GPU_PRODUCT = TextRule(
 AWS_TEXT_RULES = {
     rule.pattern: rule
     for rule in (
-        *(REGION, TAG_VALUE, EMAIL, VPC_ID, SUBNET_ID, AMI_ID, INSTANCE_TYPE, DATABASE_CLASS, PRINCIPAL),
+        *(REGION, BUCKET_REGION, TAG_VALUE, EMAIL, VPC_ID, SUBNET_ID, AMI_ID, INSTANCE_TYPE, DATABASE_CLASS, PRINCIPAL),
         *(KUBERNETES_VERSION, ADDON_VERSION, CLOCK, GPU_PRODUCT),
     )
 }
 
 Region = Annotated[str, Field(pattern=REGION.pattern)]
+BucketRegion = Annotated[str, Field(pattern=BUCKET_REGION.pattern)]
 TagValue = Annotated[str, Field(pattern=TAG_VALUE.pattern)]
 Email = Annotated[str, Field(pattern=EMAIL.pattern)]
 VpcId = Annotated[str, Field(pattern=VPC_ID.pattern)]
