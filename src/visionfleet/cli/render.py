@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FileOption, load_or_exit
+from visionfleet.cli.gitops import gitops
 
 app = typer.Typer(help="Manifests for other tools, for pipelines to commit or apply.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:  # pyright: ignore[reportUnusedFunction] - typer calls it
-    """Keeps `karpenter` a command of its own: typer folds a single command into its group."""
+app.command()(gitops)
 
 
 @app.command()
@@ -31,3 +32,45 @@ def karpenter(file: FileOption = DEFAULT_FILE) -> None:
         typer.echo(f"{file}: no cluster with 'serverless.cluster.gpu.autoscaler: karpenter' is in it", err=True)
         raise typer.Exit(BAD_INPUT)
     typer.echo(karpenter_yaml(plan.cluster, plan.tags), nl=False)
+
+
+def _check_digest(digest: str | None) -> str | None:
+    if digest is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise typer.BadParameter("write what `visionfleet hub publish` printed: 'sha256:' and 64 hexadecimal digits")
+    return digest
+
+
+@app.command()
+def helm(
+    file: Annotated[Path, typer.Argument(help="The deployment file.", show_default=True)] = DEFAULT_FILE,
+    *,
+    digest: Annotated[
+        str | None,
+        typer.Option(
+            "--digest",
+            help="Digest of the published folder; that of the folder as it is unless given.",
+            callback=_check_digest,
+        ),
+    ] = None,
+) -> None:
+    """Print the values of the chart: the same text for the same file, without secrets.
+
+    `helm upgrade --install NAME charts/visionfleet --values <(visionfleet render helm)`. Exit code 2 where the file
+    cannot run in a cluster; every reason is shown.
+    """
+    from visionfleet.config import ConfigError  # noqa: PLC0415 - slow to import
+    from visionfleet.projections.helm import NoChart, helm_values, helm_yaml  # noqa: PLC0415
+    from visionfleet.projections.published import NotPublishable, deployment_digest  # noqa: PLC0415
+
+    config = load_or_exit(file)
+    try:
+        if digest is None and config.serverless.hub.enabled:  # only the hub's pods fetch the folder
+            digest = deployment_digest(file, config)
+        values = helm_values(config, digest)
+    except NoChart as error:
+        typer.echo("\n".join(f"{file}: {reason}" for reason in error.reasons), err=True)
+        raise typer.Exit(BAD_INPUT) from error
+    except (NotPublishable, ConfigError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(BAD_INPUT) from error
+    typer.echo(helm_yaml(values), nl=False)
