@@ -11,7 +11,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export VISIONFLEET_UV := $(UV)
 
-.PHONY: help setup runtime engines bench quickstart check lint unit test engine-devices engine-rest format generate lock clean
+.PHONY: help setup runtime engines bench quickstart check lint unit test engine-devices engine-cluster engine-rest format generate lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,15 +61,20 @@ unit: setup
 
 test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines
-	@$(MAKE) --no-print-directory --jobs 2 engine-devices engine-rest
+	@$(MAKE) --no-print-directory --jobs 3 engine-devices engine-cluster engine-rest
 
 # devices wait for boots and releases most of the time, so several fleets run beside the rest, which has the guides' ports
 DEVICES := tests/device tests/edge tests/engines tests/docs/test_edge_commands.py
+# there is one cluster on a machine at a time, so its tests are one run
+CLUSTER := tests/charts tests/engines/test_cluster.py
 engine-devices: setup
-	$(BIN)/pytest -m engine --numprocesses 3 --dist loadfile $(DEVICES)
+	$(BIN)/pytest -m engine --numprocesses 3 --dist loadfile $(DEVICES) $(CLUSTER:%=--ignore=%)
+
+engine-cluster: setup
+	$(BIN)/pytest -m engine $(CLUSTER)
 
 engine-rest: setup
-	$(BIN)/pytest -m engine $(DEVICES:%=--ignore=%)
+	$(BIN)/pytest -m engine $(DEVICES:%=--ignore=%) $(CLUSTER:%=--ignore=%)
 
 format: setup ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .

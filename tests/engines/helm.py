@@ -84,4 +84,11 @@ class Release:
         """What a person would look at."""
         events = ("get", "events", f"--namespace={self.namespace}", "--sort-by=.lastTimestamp")
         pods = ("get", "pods", f"--namespace={self.namespace}", "--output=wide")
-        return "\n".join(self.cluster.run_kubectl(*command).stdout[-4000:] for command in (pods, events))
+        logs = (
+            "logs",
+            f"--namespace={self.namespace}",
+            f"--selector=app.kubernetes.io/instance={self.name}",
+            "--tail=40",
+        )
+        commands = (pods, events, (*logs, "--all-containers"), (*logs, "--all-containers", "--previous"))
+        return "\n".join(self.cluster.run_kubectl(*command).stdout[-4000:] for command in commands)
