@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -138,6 +139,22 @@ def build(name: str) -> Path:
     return engine.folder
 
 
+def module_folder(pins: str, module: str) -> Path:
+    """Where Go keeps a module, at the version that the folder `pins` names; fetched if it is not there.
+
+    Raises BuildError.
+    """
+    if shutil.which("go") is None:
+        raise BuildError(f"{module} is not to be had: install Go, which fetches it")
+    command = ["go", "mod", "download", "-json", module]
+    done = subprocess.run(
+        command, cwd=HERE / pins, env=_go_environment(HERE), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise BuildError(f"{module} is not to be had: {done.stdout.strip()}{done.stderr.strip()}")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command. 0: all there, or skipped for want of Go; 1: a build failed, or an engine is required and missing."""
     options = _parse(arguments)
@@ -192,7 +209,7 @@ def _build(engine: Engine) -> None:
         _say(engine, "is built from its Go module (minutes the first time)")
         _install(engine, folder)
         for file in engine.files:
-            shutil.copy(_module_folder(file) / file.path, folder)
+            shutil.copy(module_folder(file.folder, file.module) / file.path, folder)
             (folder / Path(file.path).name).chmod(0o755)
         folder.rename(engine.folder)
     (engine.folder / MARKER).write_text(_digest(engine))
@@ -233,17 +250,6 @@ def _go_environment(folder: Path) -> dict[str, str]:
         "CGO_ENABLED": "0",
         "GOFLAGS": "-mod=readonly -buildvcs=false",
     }
-
-
-def _module_folder(file: ModuleFile) -> Path:
-    """Where Go keeps the module, at the version that our module pins."""
-    for command in (["go", "mod", "download", file.module], ["go", "list", "-m", "-f", "{{.Dir}}", file.module]):
-        done = subprocess.run(
-            command, cwd=HERE / file.folder, env=_go_environment(HERE), capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise BuildError(f"{file.module} is not to be had: {done.stderr.strip()}")
-    return Path(done.stdout.strip())
 
 
 def _is_built(engine: Engine) -> bool:

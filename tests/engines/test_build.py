@@ -97,6 +97,15 @@ def test_two_builds_at_once_build_once(empty: Path, tmp_path: Path) -> None:
     assert (PULUMI.folder / "pulumi").exists()
 
 
+@pytest.mark.parametrize("says", [None, "module lookup disabled"])
+def test_a_module_that_is_not_to_be_had_says_why(empty: Path, says: str | None) -> None:
+    if says:
+        (empty / "go").write_text(f"#!/bin/sh\necho '{says}' >&2\nexit 1\n")
+        (empty / "go").chmod(0o755)
+    with pytest.raises(build.BuildError, match=f"sigs.k8s.io/kueue is not to be had: {says or 'install Go'}"):
+        build.module_folder("crds", "sigs.k8s.io/kueue")
+
+
 def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         build.main(["pulumy"])

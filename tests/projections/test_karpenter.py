@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.engines.karpenter import complaints
+from tests.engines.crds import complaints
 from tests.projections.plans import CLUSTER
 from visionfleet.projections.karpenter import DISCOVERY_TAG, instance_profile, karpenter_manifests, karpenter_yaml
 from visionfleet.terms import GpuAutoscaler
@@ -106,7 +106,7 @@ def test_the_text_is_the_same_for_the_same_plan() -> None:
 @pytest.mark.engine
 @pytest.mark.parametrize("index", range(6))
 def test_karpenters_definitions_take_them(index: int) -> None:
-    assert complaints(karpenter_manifests(PLAN, TAGS)[index]) == []
+    assert complaints("karpenter", karpenter_manifests(PLAN, TAGS)[index]) == []
 
 
 @pytest.mark.engine
@@ -115,6 +115,6 @@ def test_karpenters_definitions_would_say_otherwise() -> None:
     pool = copy.deepcopy(karpenter_manifests(PLAN, TAGS)[0])
     pool["spec"]["disruption"]["consolidationPolicy"] = "WhenIdle"
     pool["spec"]["template"]["spec"]["requirement"] = []
-    said = " ".join(complaints(pool))
+    said = " ".join(complaints("karpenter", pool))
     assert "'WhenIdle' is not one of" in said
     assert "'requirement' was unexpected" in said
