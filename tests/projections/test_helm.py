@@ -188,7 +188,8 @@ def test_workers_are_in_the_cluster_where_it_makes_them(
 
     assert (list(values.worker.templates), values.worker.enabled) == (workers, bool(workers))
     assert values.hub.executor is executor
-    assert ("worker" in [key.role for key in values.hub.keys]) is bool(workers)
+    # each worker has a server beside it, which asks the hub as well
+    assert [key.role for key in values.hub.keys] == (["server", "worker"] if workers else [])
 
 
 def test_servers_may_use_a_hub_that_is_elsewhere(tmp_path: Path) -> None:

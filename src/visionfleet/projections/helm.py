@@ -13,6 +13,7 @@ import yaml
 
 from visionfleet import __version__
 from visionfleet.config import DeploymentConfig, SecretRef
+from visionfleet.config.hub import HubS3
 from visionfleet.config.section import Section
 from visionfleet.projections.chart_files import difference
 from visionfleet.projections.chart_values import (
@@ -106,12 +107,12 @@ def _reasons(config: DeploymentConfig) -> Iterator[str]:
 def _local_hub(config: DeploymentConfig) -> Iterator[str]:
     """What of the hub is one machine's: pods come and go, and there are several."""
     hub = config.hub
-    if not isinstance(hub.database, SecretRef):
+    if hub.database_ref is None:
         yield (
-            f"hub.database is {hub.database}, a file of one pod: "
+            "hub.database is sqlite, a file of one pod: "
             "write env:NAME, and put the URL of a PostgreSQL database into the Secret"
         )
-    if not str(hub.storage).startswith("s3:"):
+    if hub.bucket is None:
         yield "hub.storage is a folder of one pod: write s3://bucket/prefix"
     if hub.signing_key is None:
         yield "hub.signing_key is missing, and each pod would make its own: write env:NAME"
@@ -162,20 +163,23 @@ def _hub(config: DeploymentConfig) -> HubValues:
 
 
 def _storage(config: DeploymentConfig) -> Storage:
-    s3: Any = getattr(config.hub, "s3", None)
-    variables = {path: secret.variable or "" for path, secret in _secrets(config.hub, "hub")}
+    s3 = config.hub.s3 or HubS3()
     return Storage(
         url=str(config.hub.storage),
-        endpoint=(s3.endpoint or "") if s3 else "",
-        region=(s3.region or "") if s3 else "",
-        access_key_id_variable=variables.get("hub.s3.access_key_id", ""),
-        secret_access_key_variable=variables.get("hub.s3.secret_access_key", ""),
+        endpoint=s3.endpoint or "",
+        region=s3.region or "",
+        access_key_id_variable=_variable(s3.access_key_id),
+        secret_access_key_variable=_variable(s3.secret_access_key),
     )
+
+
+def _variable(secret: SecretRef | None) -> str:
+    return (secret.variable or "") if secret else ""
 
 
 def _hub_keys(config: DeploymentConfig) -> Iterator[HubKey]:
     """The keys that the hub is to know: the servers', the workers', the clients', and the one that enrols devices."""
-    if config.serverless.serving:
+    if config.serverless.serving or _has_workers(config):  # a worker has a server beside it
         yield HubKey(role="server", name="serving", secret=_key(config, "server"))
     if _has_workers(config):
         yield HubKey(role="worker", name="workers", secret=_key(config, "worker"))
