@@ -113,3 +113,19 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     unknown = run(app, ["hub", "keys", "revoke", "nothing", *file])
     assert unknown.exit_code == 2
     assert "keys list" in unknown.output
+
+
+@pytest.mark.parametrize(
+    ("hub", "said"),
+    [
+        ({"database": "env:DATABASE_URL", "signing_key": "env:SIGNING_KEY"}, "does not run on PostgreSQL yet"),
+        ({"storage": "s3://bucket/prefix"}, "does not keep objects in s3://bucket/prefix yet"),
+    ],
+)
+def test_what_the_hub_cannot_do_yet_is_not_done_otherwise(
+    hub: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGNING_KEY", "k" * 32)
+    with pytest.raises(HubUnavailable, match=said):
+        Hub.open(write_config(tmp_path, hub=hub))
+    assert not (tmp_path / "state" / "hub.sqlite3").exists() or "storage" in hub

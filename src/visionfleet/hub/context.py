@@ -49,7 +49,7 @@ class Hub:
         signer = Signer(_signing_key(config.hub))
         return cls(
             config=config,
-            store=Store.open(config.hub.database_path),
+            store=Store.of(config.hub),
             storage=Storage.open(config.hub, signer),
             signer=signer,
             registry=Registry(config),

@@ -109,7 +109,7 @@ def _add_key(session: Session, now: float, workspace: str, name: str, role: Role
 
 @contextmanager
 def _opened(config: DeploymentConfig) -> Generator[Store]:
-    store = Store.open(config.hub.database_path)
+    store = Store.of(config.hub)
     try:
         yield store
     finally:

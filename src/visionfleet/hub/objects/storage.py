@@ -21,6 +21,7 @@ from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore
 
 from visionfleet.config.hub import Hub as HubSection
+from visionfleet.config.hub_stores import Bucket
 from visionfleet.hub.objects.signing import SignedMethod, Signer
 
 if TYPE_CHECKING:
@@ -92,7 +93,12 @@ class Storage:
 
     @classmethod
     def open(cls, settings: HubSection, signer: Signer) -> Storage:
-        """Open the storage that the file's `hub` section names, and make its folder (0700) if there is none."""
+        """Open the storage that the file's `hub` section names, and make its folder (0700) if there is none.
+
+        Raises StorageError for a bucket.
+        """
+        if isinstance(settings.storage, Bucket):
+            raise StorageError(f"the hub does not keep objects in {settings.storage} yet; write a folder")
         settings.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
         _remove_abandoned(settings.storage)
         return cls(LocalStore(settings.storage, automatic_cleanup=True), signer)

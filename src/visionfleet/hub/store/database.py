@@ -20,6 +20,9 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from visionfleet.config.hub import Hub as HubSection
+from visionfleet.config.secrets import SecretRef
+
 BUSY_TIMEOUT_MS = 30_000
 POOL_SIZE = 48  # as many as the web server has threads, and the runner's
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -28,9 +31,9 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 class DatabaseUnavailable(Exception):
     """The hub's database cannot be opened."""
 
-    def __init__(self, path: Path, error: Exception) -> None:
+    def __init__(self, place: Path | SecretRef, error: Exception) -> None:
         reason = error.orig if isinstance(error, DBAPIError) else error
-        super().__init__(f"the database {path} cannot be opened: {reason}")
+        super().__init__(f"the database {place} cannot be opened: {reason}")
 
 
 class Store:
@@ -39,6 +42,14 @@ class Store:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self.clock = clock
+
+    @classmethod
+    def of(cls, settings: HubSection) -> Store:
+        """Open the database that the file's `hub` section names. Raises DatabaseUnavailable."""
+        if settings.database_ref is not None:
+            reason = NotImplementedError("the hub does not run on PostgreSQL yet; write 'hub.database: sqlite'")
+            raise DatabaseUnavailable(settings.database_ref, reason)
+        return cls.open(settings.database_path)
 
     @classmethod
     def open(cls, path: Path, clock: Callable[[], float] = time.time) -> Store:
