@@ -61,7 +61,8 @@ unit: setup
 
 test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines
-	@$(MAKE) --no-print-directory --jobs 3 engine-devices engine-cluster engine-rest
+	@$(MAKE) --no-print-directory --jobs 2 engine-devices engine-rest
+	@$(MAKE) --no-print-directory engine-cluster
 
 # devices wait for boots and releases most of the time, so several fleets run beside the rest, which has the guides' ports
 DEVICES := tests/device tests/edge tests/engines tests/docs/test_edge_commands.py
