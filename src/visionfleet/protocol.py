@@ -29,6 +29,9 @@ RESULTS_PART = "results"  # of an output batch: the records
 FAILURES_PART = "failures"  # of an output batch: the images without a record, and why
 RESERVED_PARTS = frozenset({RESULTS_PART, FAILURES_PART})  # the hub's own: no worker uploads to them
 
+WORKER_REFUSED = 3  # exit code of a worker that no other try would help: the hub refuses it
+WORKER_STOPPED = 143  # of one that was to go on until nothing is left, and got SIGTERM before: as shells have it
+
 MAX_ITEMS = 256  # images in one results call, names in one uploads call, entries in one logs call
 MAX_IMAGE_FILES = 1024  # output files of one image, e.g. its crops
 MAX_REQUEST_BYTES = 16 * 1024 * 1024  # the body of any call to /worker/v1
@@ -62,6 +65,7 @@ UploadName = Annotated[
     AfterValidator(_of_a_workers_part),
 ]
 WorkerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+StageId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ErrorMessage = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
 
@@ -111,10 +115,14 @@ class MachineType(StrEnum):
 
 
 class LeaseRequest(Request):
-    """A worker asks for a task; the hub answers `Lease`, or 204 where there is none."""
+    """A worker asks for a task, of any job or of one stage alone; the hub answers `Lease`, or 204 where there is none.
+
+    A 204 with `Retry-After` (seconds) says that tasks of the stage wait, and that none can be leased yet.
+    """
 
     worker: WorkerName
     machine_type: MachineType = MachineType.CPU
+    stage_id: StageId | None = None
 
 
 class LeaseImage(Answer):

@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from tests.hub.support import write_config
 from visionfleet.cli import app
 from visionfleet.worker import run as loop
-from visionfleet.worker.errors import WorkerError
+from visionfleet.worker.errors import HubRefused, WorkerError
 from visionfleet.worker.run import Pace, WorkerSettings
 
 HUB, SERVER = ("--hub", "http://hub.test"), ("--inference", "http://server.test")
@@ -19,8 +19,9 @@ def started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[WorkerSetti
     """The settings of workers that the command would have run."""
     settings: list[WorkerSettings] = []
 
-    async def run_worker(given: WorkerSettings) -> None:
+    async def run_worker(given: WorkerSettings) -> bool:
         settings.append(given)
+        return True
 
     monkeypatch.setattr(loop, "run_worker", run_worker)
     monkeypatch.setattr("visionfleet.logs.log_to_stderr", lambda: None)
@@ -73,10 +74,52 @@ def test_a_missing_or_impossible_key_is_bad_input(
 
 
 def test_a_worker_that_cannot_go_on_says_why(started: list[WorkerSettings], monkeypatch: pytest.MonkeyPatch) -> None:
-    async def run_worker(_: WorkerSettings) -> None:
-        raise WorkerError("the key is not known")
+    async def run_worker(_: WorkerSettings) -> bool:
+        raise WorkerError("the server is not ready")
 
     monkeypatch.setattr(loop, "run_worker", run_worker)
     result = command(*HUB, *SERVER)
     assert result.exit_code == 1
-    assert "the worker ends: the key is not known" in result.output
+    assert "the worker ends: the server is not ready" in result.output
+
+
+def test_a_worker_that_the_hub_refuses_has_an_exit_code_of_its_own(
+    started: list[WorkerSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run_worker(_: WorkerSettings) -> bool:
+        raise HubRefused(401, "key_unknown", "the key is not known")
+
+    monkeypatch.setattr(loop, "run_worker", run_worker)
+    result = command(*HUB, *SERVER)
+    assert result.exit_code == 3
+    assert "the key is not known" in result.output
+
+
+@pytest.mark.parametrize(("options", "code"), [(["--once"], 143), ([], 0)])
+def test_a_worker_that_is_stopped_says_so_where_it_was_to_go_on_until_nothing_is_left(
+    started: list[WorkerSettings], monkeypatch: pytest.MonkeyPatch, options: list[str], code: int
+) -> None:
+    async def run_worker(_: WorkerSettings) -> bool:
+        return False
+
+    monkeypatch.setattr(loop, "run_worker", run_worker)
+    assert command(*HUB, *SERVER, *options).exit_code == code
+
+
+def test_a_pod_tells_its_worker_the_stage_and_the_name(
+    started: list[WorkerSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISIONFLEET_WORKER_STAGE", "a" * 32)
+    monkeypatch.setenv("VISIONFLEET_WORKER_NAME", "acme-j1-x7k2p.worker-2")
+    assert command(*HUB, *SERVER, "--once").exit_code == 0
+    assert (started[0].stage, started[0].name) == ("a" * 32, "acme-j1-x7k2p.worker-2")
+
+
+@pytest.mark.parametrize("option", [("--stage", "first"), ("--stage", "A" * 32), ("--name", "-x"), ("--name", "a/b")])
+def test_a_stage_or_a_name_that_none_can_have_is_bad_input(
+    started: list[WorkerSettings], option: tuple[str, str]
+) -> None:
+    result = command(*HUB, *SERVER, *option)
+    assert result.exit_code == 2
+    assert option[0] in result.output
+    assert started == []

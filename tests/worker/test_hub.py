@@ -6,6 +6,7 @@ import pytest
 from tests.worker.support import JPEG, KEY, Answer, FakeHub, error, run
 from visionfleet.protocol import ImageError, LeaseRequest, OutputFile, ResultItem
 from visionfleet.worker.errors import HubRefused, HubUnavailable, ImageFailed, LeaseLost, TaskFailed
+from visionfleet.worker.hub import Offer
 from visionfleet.worker.outputs import FileData
 
 ASK = LeaseRequest(worker="w")
@@ -20,13 +21,18 @@ def hub() -> FakeHub:
 
 def test_a_lease_then_nothing(hub: FakeHub) -> None:
     client, expected = hub.client(), hub.lease
-    assert run(client.lease(ASK)) == expected
-    assert run(client.lease(ASK)) is None
+    assert run(client.lease(ASK)) == Offer(expected)
+    assert run(client.lease(ASK)) == Offer(None)
+
+
+def test_nothing_yet_is_told_from_nothing_left(hub: FakeHub) -> None:
+    hub.answers["lease"].append(httpx.Response(204, headers={"Retry-After": "1"}))
+    assert run(hub.client().lease(ASK)) == Offer(None, more=True)
 
 
 def test_the_key_goes_to_the_hub_and_never_with_a_signed_url(hub: FakeHub) -> None:
     client = hub.client()
-    lease = run(client.lease(ASK))
+    lease = run(client.lease(ASK)).lease
     assert lease is not None
     run(client.download(lease.images[0].url))
     run(client.upload("http://objects.test/annotated/a.jpg?signature=s", FILE))
@@ -41,7 +47,7 @@ def test_a_hub_that_is_away_for_a_while_is_asked_again(hub: FakeHub, answer: Ans
     client = hub.client()
     for call in ("lease", "results", "uploads", "complete", "GET", "PUT"):
         hub.answers[call] += [answer, answer]
-    lease = run(client.lease(ASK))
+    lease = run(client.lease(ASK)).lease
     assert lease is not None
     assert run(client.download(lease.images[0].url)) == JPEG
     urls = run(client.sign_uploads(lease, ["annotated/a.jpg"]))

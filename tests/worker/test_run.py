@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import pytest
 
 from tests.worker.support import KEY, FakeHub, FakeServer, error, run
-from visionfleet.protocol import MachineType
+from visionfleet.protocol import LeaseRequest, MachineType
 from visionfleet.worker import run as loop
 from visionfleet.worker import task
 from visionfleet.worker.errors import HubRefused, HubUnavailable, WorkerError
@@ -28,21 +29,41 @@ def settings(*, once: bool = True, machine_type: MachineType = MachineType.CPU) 
     return WorkerSettings("http://hub.test", "http://server.test", KEY, "w", machine_type, once=once)
 
 
-def work(hub: FakeHub, server: FakeServer, *, once: bool = True, stop_after: float | None = None) -> None:
-    async def go() -> None:
+def work(hub: FakeHub, server: FakeServer, *, once: bool = True, stop_after: float | None = None) -> bool:
+    async def go() -> bool:
         stop = asyncio.Event()
         if stop_after is not None:
             asyncio.get_running_loop().call_later(stop_after, stop.set)
-        await Worker(settings(once=once), hub.client(), server.client()).run(stop)
+        return await Worker(settings(once=once), hub.client(), server.client()).run(stop)
 
-    run(go())
+    return run(go())
 
 
 def test_once_ends_when_nothing_is_left() -> None:
     hub = FakeHub(IMAGES)
-    work(hub, FakeServer())
+    assert work(hub, FakeServer()) is True
     assert hub.ending == "complete"
     assert hub.calls[-1] == "lease"
+
+
+def test_once_waits_for_tasks_that_others_may_give_back() -> None:
+    hub = FakeHub(IMAGES)
+    hub.answers["lease"].extend(httpx.Response(204, headers={"Retry-After": "1"}) for _ in range(3))
+    assert work(hub, FakeServer()) is True
+    assert hub.ending == "complete"
+
+
+def test_the_stage_goes_with_every_question_for_a_task() -> None:
+    hub, asked = FakeHub(IMAGES), []
+    original = hub._on_lease
+    hub._on_lease = lambda body: asked.append(LeaseRequest.model_validate_json(body).stage_id) or original(body)
+    stage = "0" * 32
+
+    async def go() -> bool:
+        return await Worker(replace(settings(), stage=stage), hub.client(), FakeServer().client()).run(asyncio.Event())
+
+    assert run(go()) is True
+    assert set(asked) == {stage}
 
 
 def test_the_next_task_is_leased_while_the_last_requests_of_one_are_under_way() -> None:
@@ -90,7 +111,7 @@ def test_a_stop_ends_the_wait_for_the_server(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_stop_in_the_middle_of_a_task_gives_it_back() -> None:
     hub, server = FakeHub(IMAGES), FakeServer()
     server.delay = 10
-    work(hub, server, stop_after=0.02)
+    assert work(hub, server, stop_after=0.02) is False
     assert hub.ending == "release"
 
 

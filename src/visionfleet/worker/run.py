@@ -12,7 +12,7 @@ import structlog
 
 from visionfleet.protocol import Lease, LeaseRequest, MachineType
 from visionfleet.worker.errors import HubUnavailable, WorkerError
-from visionfleet.worker.hub import Hub
+from visionfleet.worker.hub import Hub, Offer
 from visionfleet.worker.inference import InferenceServer
 from visionfleet.worker.request import Slots
 from visionfleet.worker.task import Ending, LeasedTask
@@ -43,8 +43,8 @@ class Pace:
 class WorkerSettings:
     """Where a worker finds its hub and its inference server, and how it works.
 
-    `once`: end when nothing is left to lease. `request_seconds`: how long one request to the inference server may
-    take, the loading of a model included.
+    `stage`: lease tasks of this stage of a job alone. `once`: end when nothing is left to lease. `request_seconds`: how
+    long one request to the inference server may take, the loading of a model included.
     """
 
     hub_url: str
@@ -52,13 +52,14 @@ class WorkerSettings:
     key: str = field(repr=False)
     name: str
     machine_type: MachineType = MachineType.CPU
+    stage: str | None = None
     once: bool = False
     pace: Pace = field(default_factory=Pace)
     request_seconds: float = 300.0
 
 
-async def run_worker(settings: WorkerSettings) -> None:
-    """Work until SIGTERM or SIGINT, or with `once` until nothing is left to lease.
+async def run_worker(settings: WorkerSettings) -> bool:
+    """Work until SIGTERM or SIGINT, or with `once` until nothing is left to lease; True where nothing was.
 
     Raises:
         HubRefused: the hub does not accept the worker, its key above all.
@@ -69,7 +70,7 @@ async def run_worker(settings: WorkerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with _clients(settings) as (hub, inference):
-        await Worker(settings, hub, inference).run(stop)
+        return await Worker(settings, hub, inference).run(stop)
 
 
 class Worker:
@@ -85,29 +86,31 @@ class Worker:
         self._inference = inference
         self._slots: dict[int, Slots] = {}
 
-    async def run(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> bool:
         """Work until `stop`; see `run_worker`."""
         _log.info("worker_started", name=self._settings.name, machine_type=self._settings.machine_type.value)
         running: set[asyncio.Task[Ending]] = set()
         try:
-            await self._run(stop, running)
+            nothing_left = await self._run(stop, running)
         finally:
             await asyncio.gather(*running)
         _log.info("worker_stopped", name=self._settings.name)
+        return nothing_left
 
-    async def _run(self, stop: asyncio.Event, running: set[asyncio.Task[Ending]]) -> None:
+    async def _run(self, stop: asyncio.Event, running: set[asyncio.Task[Ending]]) -> bool:
         while not stop.is_set():
             # before every lease: with its inference server gone, a worker would use up the attempts of all tasks
             await _until(stop, self._wait_ready())
-            lease = None if stop.is_set() else await _until(stop, self._lease())
-            if lease is not None:
-                await self._begin(lease, stop, running)
+            offer = None if stop.is_set() else await _until(stop, self._lease())
+            if offer is not None and offer.lease is not None:
+                await self._begin(offer.lease, stop, running)
             elif running:
                 await asyncio.wait(running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            elif self._settings.once:
-                return
+            elif self._settings.once and offer is not None and not offer.more:
+                return True
             else:
                 await _sleep(POLL_SECONDS, stop)
+        return False
 
     async def _begin(self, lease: Lease, stop: asyncio.Event, running: set[asyncio.Task[Ending]]) -> None:
         """Start on a task; returns when there is room for the next."""
@@ -128,15 +131,16 @@ class Worker:
             )
             raise WorkerError(message)
 
-    async def _lease(self) -> Lease | None:
+    async def _lease(self) -> Offer:
+        settings = self._settings
+        request = LeaseRequest(worker=settings.name, machine_type=settings.machine_type, stage_id=settings.stage)
         try:
-            request = LeaseRequest(worker=self._settings.name, machine_type=self._settings.machine_type)
             return await self._hub.lease(request)
         except HubUnavailable as error:
-            if self._settings.once:
+            if settings.once:
                 raise
             _log.warning("hub_unavailable", reason=str(error))
-            return None
+            return Offer(None)
 
 
 @contextlib.asynccontextmanager
