@@ -6,6 +6,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from visionfleet.config.kinds import Count, PositiveCount
+from visionfleet.config.kubernetes_kinds import ObjectName
 from visionfleet.config.section import Breach, RuledSection, Section, defaults, peek
 
 
@@ -13,12 +14,16 @@ class Executor(StrEnum):
     """The engines that can run workers."""
 
     LOCAL = "local"
+    KUBERNETES = "kubernetes"
 
 
 class WorkerPool(Section):
     """The workers of one machine type."""
 
-    max: Count = Field(default=1, description="Most workers that run at once.")
+    max: Count = Field(
+        default=1,
+        description="Most workers that run at once; with the executor kubernetes, most pods of workers over all jobs.",
+    )
     request_images: int = Field(
         default=8, strict=True, ge=1, le=256, description="Images that a worker sends in one request."
     )
@@ -44,10 +49,25 @@ class Workers(RuledSection):
     gpu: WorkerPool | None = Field(default=None, description="Workers on GPU machines; none unless given.")
 
 
-class Batch(Section):
+def _queue_of_a_cluster(data: object) -> Iterator[Breach]:
+    queue = peek(data, "queue")
+    if isinstance(queue, str) and peek(data, "executor", default=Executor.LOCAL) == Executor.LOCAL:
+        fix = "set batch.executor to 'kubernetes', or leave batch.queue out"
+        yield Breach(("queue",), queue, "queue-without-cluster", "needs batch.executor: kubernetes", fix)
+
+
+class Batch(RuledSection):
     """Batch processing of staged images."""
 
-    executor: Executor = Field(default=Executor.LOCAL, description="What runs the workers.")
+    cross_rules = (_queue_of_a_cluster,)
+
+    executor: Executor = Field(
+        default=Executor.LOCAL,
+        description="What runs the workers: `visionfleet local` and you, or Jobs of the cluster where the hub is.",
+    )
+    queue: ObjectName | None = Field(
+        default=None, description="Kueue's LocalQueue that the Jobs of workers wait in; none unless given."
+    )
     workers: Workers = Field(
         default_factory=defaults(Workers), description="How many workers there are, by machine type."
     )
