@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, check_digest, load_or_exit
+from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, DigestOption, load_or_exit, published_digest
 
 if TYPE_CHECKING:
     from visionfleet.config import DeploymentConfig
@@ -24,14 +24,7 @@ def gitops(
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit code 1 where the tree is not as it would be written.")
     ] = False,
-    digest: Annotated[
-        str | None,
-        typer.Option(
-            "--digest",
-            help="Digest of the published folder; that of the folder as it is unless given.",
-            callback=check_digest,
-        ),
-    ] = None,
+    digest: DigestOption = None,
 ) -> None:
     """Write the tree that Argo CD or Flux install: the same for the same file, without secrets.
 
@@ -62,12 +55,10 @@ def _tree(file: Path, config: DeploymentConfig, digest: str | None) -> dict[str,
     """The tree, or why there is none on standard error and exit code 2."""
     from visionfleet.projections.gitops import NoGitOps, gitops_tree  # noqa: PLC0415 - slow to import
     from visionfleet.projections.helm import NoChart  # noqa: PLC0415
-    from visionfleet.projections.published import NotPublishable, deployment_digest  # noqa: PLC0415
+    from visionfleet.projections.published import NotPublishable  # noqa: PLC0415
 
     try:
-        if digest is None and config.serverless.hub.enabled:
-            digest = deployment_digest(file, config)
-        return gitops_tree(config, digest)
+        return gitops_tree(config, published_digest(file, config, digest))
     except (NoChart, NoGitOps, NotPublishable) as error:
         typer.echo("\n".join(f"{file}: {line}" for line in str(error).splitlines()), err=True)
         raise typer.Exit(BAD_INPUT) from error

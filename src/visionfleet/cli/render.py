@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FileOption, load_or_exit
+from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, DigestOption, FileOption, load_or_exit, published_digest
 from visionfleet.cli.gitops import gitops
 
 app = typer.Typer(help="Manifests for other tools, for pipelines to commit or apply.", no_args_is_help=True)
@@ -34,24 +33,11 @@ def karpenter(file: FileOption = DEFAULT_FILE) -> None:
     typer.echo(karpenter_yaml(plan.cluster, plan.tags), nl=False)
 
 
-def _check_digest(digest: str | None) -> str | None:
-    if digest is not None and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise typer.BadParameter("write what `visionfleet hub publish` printed: 'sha256:' and 64 hexadecimal digits")
-    return digest
-
-
 @app.command()
 def helm(
     file: Annotated[Path, typer.Argument(help="The deployment file.", show_default=True)] = DEFAULT_FILE,
     *,
-    digest: Annotated[
-        str | None,
-        typer.Option(
-            "--digest",
-            help="Digest of the published folder; that of the folder as it is unless given.",
-            callback=_check_digest,
-        ),
-    ] = None,
+    digest: DigestOption = None,
 ) -> None:
     """Print the values of the chart: the same text for the same file, without secrets.
 
@@ -59,14 +45,13 @@ def helm(
     cannot run in a cluster; every reason is shown.
     """
     from visionfleet.config import ConfigError  # noqa: PLC0415 - slow to import
-    from visionfleet.projections.helm import NoChart, helm_values, helm_yaml  # noqa: PLC0415
-    from visionfleet.projections.published import NotPublishable, deployment_digest  # noqa: PLC0415
+    from visionfleet.projections.helm import NoChart, check_chart, helm_values, helm_yaml  # noqa: PLC0415
+    from visionfleet.projections.published import NotPublishable  # noqa: PLC0415
 
     config = load_or_exit(file)
     try:
-        if digest is None and config.serverless.hub.enabled:  # only the hub's pods fetch the folder
-            digest = deployment_digest(file, config)
-        values = helm_values(config, digest)
+        check_chart(config)  # before the folder is read, which may be large
+        values = helm_values(config, published_digest(file, config, digest))
     except NoChart as error:
         typer.echo("\n".join(f"{file}: {reason}" for reason in error.reasons), err=True)
         raise typer.Exit(BAD_INPUT) from error

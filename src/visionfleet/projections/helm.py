@@ -13,6 +13,7 @@ import yaml
 
 from visionfleet import __version__
 from visionfleet.config import DeploymentConfig, SecretRef
+from visionfleet.config.batch import Executor
 from visionfleet.config.hub import HubS3
 from visionfleet.config.section import Section
 from visionfleet.projections.chart_files import difference
@@ -52,9 +53,7 @@ def helm_values(config: DeploymentConfig, digest: str | None = None) -> ChartVal
     Raises:
         NoChart: something of the file is this machine's alone, or nothing of it runs in a cluster.
     """
-    reasons = list(_reasons(config))
-    if reasons:
-        raise NoChart(reasons)
+    check_chart(config)
     serverless = config.serverless
     templates = worker_templates(config) if _has_workers(config) else {}
     return ChartValues(
@@ -84,6 +83,13 @@ def helm_values(config: DeploymentConfig, digest: str | None = None) -> ChartVal
         network_policies=NetworkPolicies(enabled=serverless.network_policies),
         karpenter=_karpenter(config),
     )
+
+
+def check_chart(config: DeploymentConfig) -> None:
+    """Raises NoChart with every reason why the file cannot run in a cluster."""
+    reasons = list(_reasons(config))
+    if reasons:
+        raise NoChart(reasons)
 
 
 def helm_yaml(values: ChartValues) -> str:
@@ -147,6 +153,7 @@ def _hub(config: DeploymentConfig) -> HubValues:
         return HubValues(enabled=False, url=url, executor=False)
     variables = {secret.variable for _, secret in _secrets(config.hub, "hub") if secret.variable}
     return HubValues(
+        enabled=True,
         url=url,
         replicas=hub.replicas,
         port=config.hub.port,
@@ -201,7 +208,7 @@ def _has_workers(config: DeploymentConfig) -> bool:
 
 
 def _makes_jobs(config: DeploymentConfig) -> bool:
-    return str(config.batch.executor) == "kubernetes"
+    return config.batch.executor is Executor.KUBERNETES
 
 
 def _account(config: DeploymentConfig, component: str) -> ServiceAccount:
