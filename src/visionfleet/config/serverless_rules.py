@@ -36,6 +36,11 @@ def _names_unique(data: object) -> Iterator[Breach]:
         if isinstance(name, str) and first.setdefault(name, location) != location:
             rule = f"is also serverless.serving[{first[name][-1]}].name"
             yield Breach((*location, "name"), name, "duplicate-name", rule, "give each pool a name of its own")
+    for location, pool in _pools(data):
+        second = f"{peek(pool, 'name')}-canary"
+        if peek(pool, "canary") is not None and second in first:
+            rule = f"is also what the second version of serverless.serving[{location[-1]}] is called"
+            yield Breach((*first[second], "name"), second, "duplicate-name", rule, "give the pool another name")
 
 
 def _name_lengths(data: object) -> Iterator[Breach]:
