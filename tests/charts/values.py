@@ -22,6 +22,7 @@ def everything() -> dict[str, Any]:
         "image": {"repository": "visionfleet/visionfleet", "tag": "0.1.0"},
         "imagePullSecrets": ["registry"],
         "hub": {
+            "enabled": True,
             "url": "https://hub.acme.example",
             "storage": {
                 "url": "s3://acme/hub",
@@ -61,6 +62,10 @@ def everything() -> dict[str, Any]:
                 "rare": {
                     "image": CPU,
                     "scaling": {"scaler": "keda", "min": 0, "max": 2, "metric": "requests", "target": 4},
+                    "exposure": {
+                        "gateway": {"enabled": True, "host": "rare.acme.example", "parentRefs": [{"name": "public"}]},
+                        "ingress": {"enabled": True, "host": "rare.acme.example"},
+                    },
                 },
                 "plain": {
                     "image": CPU,
@@ -87,6 +92,24 @@ def everything() -> dict[str, Any]:
             "prometheus": "http://prometheus:9090",
             "labels": {"release": "prometheus"},
         },
+        "networkPolicies": {"clients": [{"namespaceSelector": {"matchLabels": {"role": "clients"}}}]},
+        "karpenter": [
+            {
+                "apiVersion": "karpenter.sh/v1",
+                "kind": "NodePool",
+                "metadata": {"name": "l4"},
+                "spec": {
+                    "template": {
+                        "spec": {
+                            "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "l4"},
+                            "requirements": [
+                                {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}
+                            ],
+                        }
+                    }
+                },
+            }
+        ],
     }
 
 

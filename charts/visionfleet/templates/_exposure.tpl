@@ -1,12 +1,17 @@
 {{/*
-An Ingress or a route of a Gateway to Services. Arguments: root, exposure, name, labels, maxUploadMb, port, and
-backends: a list of service and weight.
+An Ingress or a route of a Gateway to Services. Arguments: root, exposure, name, labels, maxUploadMb, seconds (the longest
+answer), and backends: a list of service, port and weight, and namespace where it is not the release's.
 */}}
 {{- define "visionfleet.exposure" -}}
 {{- $name := .name -}}
-{{- $port := .port -}}
 {{- with .exposure.ingress }}
 {{- if .enabled }}
+{{- $backend := first $.backends }}
+{{- $limits := dict "proxy-body-size" (printf "%dm" (int $.maxUploadMb)) "proxy-read-timeout" (toString (max 60 (int $.seconds))) }}
+{{- $annotations := deepCopy .annotations }}
+{{- range $limit, $value := $limits }}
+{{- $annotations = merge $annotations (dict (printf "nginx.ingress.kubernetes.io/%s" $limit) $value) }}
+{{- end }}
 ---
 apiVersion: networking.k8s.io/v1
 kind: Ingress
@@ -14,7 +19,7 @@ metadata:
   name: {{ $name }}
   namespace: {{ $.root.Release.Namespace }}
   labels: {{- $.labels | nindent 4 }}
-  annotations: {{- merge (deepCopy .annotations) (dict "nginx.ingress.kubernetes.io/proxy-body-size" (printf "%dm" (int $.maxUploadMb))) | toYaml | nindent 4 }}
+  annotations: {{- toYaml $annotations | nindent 4 }}
 spec:
   {{- with .className }}
   ingressClassName: {{ . }}
@@ -31,7 +36,7 @@ spec:
           - path: /
             pathType: Prefix
             backend:
-              service: {name: {{ (first $.backends).service }}, port: {number: {{ $port }}}}
+              service: {name: {{ $backend.ingress | default $backend.service }}, port: {number: {{ $backend.port }}}}
 {{- end }}
 {{- end }}
 {{- with .exposure.gateway }}
@@ -49,9 +54,15 @@ spec:
   rules:
     - matches:
         - path: {type: PathPrefix, value: /}
+      timeouts: {request: {{ max 60 (int $.seconds) }}s}
       backendRefs:
         {{- range $.backends }}
-        - {name: {{ .service }}, port: {{ $port }}, weight: {{ .weight }}}
+        - name: {{ .service }}
+          {{- with .namespace }}
+          namespace: {{ . }}
+          {{- end }}
+          port: {{ .port }}
+          weight: {{ .weight }}
         {{- end }}
 {{- end }}
 {{- end }}

@@ -12,6 +12,12 @@ app.kubernetes.io/part-of: {{ .root.Values.deployment.name }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
 {{- end }}
 
+{{/* Labels of pods: none that another version of the chart would change, since that would replace them. */}}
+{{- define "visionfleet.pod-labels" -}}
+{{ include "visionfleet.selector" . }}
+app.kubernetes.io/part-of: {{ .root.Values.deployment.name }}
+{{- end }}
+
 {{/* What selectors look for; it never changes. Arguments: root, component, and pool and track where there are such. */}}
 {{- define "visionfleet.selector" -}}
 app.kubernetes.io/name: visionfleet
@@ -51,14 +57,27 @@ visionfleet.io/track: {{ . }}
 {{- mergeOverwrite (deepCopy $defaults) .template | toJson -}}
 {{- end }}
 
-{{/* Pod Security `restricted`. The user is the image's own, and any other works as well. */}}
-{{- define "visionfleet.pod-security" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile: {type: RuntimeDefault}
+{{/*
+What every pod has: Pod Security `restricted`, and where it runs. Arguments: root, placement, gpu (none for pods without
+one). The user is that of our own image, and the inference server runs as any.
+*/}}
+{{- define "visionfleet.pod" -}}
+# the addresses of Services have names here; as variables they could be taken for settings
+enableServiceLinks: false
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  fsGroupChangePolicy: OnRootMismatch
+  seccompProfile: {type: RuntimeDefault}
+{{- include "visionfleet.placement" . }}
 {{- end }}
 
 {{- define "visionfleet.container-security" -}}
@@ -67,16 +86,6 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
 
-{{- define "visionfleet.pull-secrets" -}}
-{{- with .Values.imagePullSecrets }}
-imagePullSecrets:
-{{- range . }}
-  - name: {{ . }}
-{{- end }}
-{{- end }}
-{{- end }}
-
-{{/* Where pods run. Arguments: placement, gpu (none for pods without one). */}}
 {{- define "visionfleet.placement" -}}
 {{- $labels := .placement.nodeSelector -}}
 {{- $tolerations := .placement.tolerations -}}
@@ -107,6 +116,7 @@ topologySpreadConstraints:
   - maxSkew: 1
     topologyKey: {{ $key }}
     whenUnsatisfiable: ScheduleAnyway
+    matchLabelKeys: [pod-template-hash] # of one version: those that are about to go do not count
     labelSelector:
       matchLabels: {{- $ | nindent 8 }}
 {{- end }}
@@ -121,8 +131,17 @@ http://{{ include "visionfleet.name" . }}-hub:{{ .Values.hub.port }}
 {{- end -}}
 {{- end }}
 
+{{/* The port of a URL, which is its argument. */}}
+{{- define "visionfleet.port" -}}
+{{- (urlParse .).host | regexFind ":[0-9]+$" | trimPrefix ":" | default (ternary "80" "443" (hasPrefix "http:" .)) -}}
+{{- end }}
+
 {{- define "visionfleet.hub-account" -}}
 {{- .Values.hub.serviceAccount.name | default (printf "%s-hub" (include "visionfleet.name" .)) -}}
+{{- end }}
+
+{{- define "visionfleet.migration-account" -}}
+{{- include "visionfleet.hub-account" . }}-migration
 {{- end }}
 
 {{- define "visionfleet.worker-account" -}}

@@ -138,7 +138,9 @@ class HubKey(Values):
 class HubValues(Values):
     """The hub: workflows, models and batch processing for every deployment."""
 
-    enabled: bool = Field(default=True, description="Run the hub here.")
+    enabled: bool = Field(
+        default=False, description="Run the hub here; it needs deployment.digest, storage.url and secretName."
+    )
     url: str = Field(
         default="", description="URL of the hub for those outside; of a hub elsewhere where it is not run here."
     )
@@ -248,8 +250,16 @@ class Pool(Server):
     rollout: Rollout = Field(default=Rollout.SURGE, description="surge, or replace where no GPU is spare.")
     canary: Canary | None = Field(default=None, description="A second version.")
     drain_seconds: Positive = Field(default=30, description="Longest request that an ending pod sees to its end.")
-    disruptions: Count = Field(default=1, description="Replicas that a drain of nodes may take at once.")
+    disruptions: Positive = Field(default=1, description="Replicas that a drain of nodes may take at once.")
     exposure: Exposure = Field(default=Exposure(), description="How callers outside reach it.")
+
+
+class Interceptor(Values):
+    """The proxy of KEDA's HTTP add-on, as its own chart names it."""
+
+    service: str = Field(default="keda-add-ons-http-interceptor-proxy", description="Its Service.")
+    namespace: str = Field(default="keda", description="Namespace of the add-on.")
+    port: Port = Field(default=8080, description="Its port.")
 
 
 class ServingValues(Values):
@@ -259,6 +269,9 @@ class ServingValues(Values):
     port: Port = Field(default=9001, description="Port of pods and Services.")
     max_upload_mb: Positive = Field(default=20, description="Largest body of a request through Ingress or Gateway.")
     key: SecretKey | None = Field(default=None, description="The hub's key of role server.")
+    interceptor: Interceptor = Field(
+        default=Interceptor(), description="What holds requests to pools whose fewest replicas are 0."
+    )
     pools: dict[str, Pool] = Field(default={}, description="By name.")
 
 
