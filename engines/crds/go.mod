@@ -9,6 +9,7 @@ require (
 	github.com/fluxcd/helm-controller v1.4.0
 	github.com/fluxcd/kustomize-controller v1.9.3
 	github.com/fluxcd/source-controller v1.9.3
+	github.com/kedacore/http-add-on v0.12.0
 	github.com/kedacore/keda/v2 v2.21.0
 	github.com/prometheus-operator/prometheus-operator v0.85.0
 	sigs.k8s.io/gateway-api v1.6.2

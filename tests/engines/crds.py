@@ -38,6 +38,7 @@ SOURCES = {
     "gateway-api": Source("sigs.k8s.io/gateway-api", "config/crd/standard/*.yaml"),
     "karpenter": Source("github.com/aws/karpenter-provider-aws", "pkg/apis/crds/karpenter.*.yaml"),
     "keda": Source("github.com/kedacore/keda/v2", "config/crd/bases/*.yaml"),
+    "keda-http": Source("github.com/kedacore/http-add-on", "config/crd/bases/*.yaml"),
     "kueue": Source("sigs.k8s.io/kueue", "config/components/crd/bases/*.yaml"),
     "prometheus": Source(
         "github.com/prometheus-operator/prometheus-operator", "example/prometheus-operator-crd/*monitors.yaml"
