@@ -53,12 +53,16 @@ def gitops(
 
 def _tree(file: Path, config: DeploymentConfig, digest: str | None) -> dict[str, str]:
     """The tree, or why there is none on standard error and exit code 2."""
-    from visionfleet.projections.gitops import NoGitOps, gitops_tree  # noqa: PLC0415 - slow to import
+    from visionfleet.config import ConfigError  # noqa: PLC0415 - slow to import
+    from visionfleet.projections.gitops import NoGitOps, gitops_tree  # noqa: PLC0415
     from visionfleet.projections.helm import NoChart  # noqa: PLC0415
     from visionfleet.projections.published import NotPublishable  # noqa: PLC0415
 
     try:
         return gitops_tree(config, published_digest(file, config, digest))
+    except ConfigError as error:  # a package or workflow has changed meanwhile; its problems name their files
+        typer.echo(str(error), err=True)
+        raise typer.Exit(BAD_INPUT) from error
     except (NoChart, NoGitOps, NotPublishable) as error:
         typer.echo("\n".join(f"{file}: {line}" for line in str(error).splitlines()), err=True)
         raise typer.Exit(BAD_INPUT) from error
