@@ -9,26 +9,19 @@ from typing import Any
 import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from jsonschema import Draft7Validator
 
 from tests.config.support import write_file
+from tests.projections.serverless import DIGEST, HUB, SERVERLESS, right_part
 from visionfleet import __version__
-from visionfleet.config import ConfigError, DeploymentConfig, load
+from visionfleet.config import load
 from visionfleet.projections.chart_files import entry_defaults, values_schema, values_yaml
 from visionfleet.projections.chart_values import ChartValues
 from visionfleet.projections.helm import NoChart, helm_values, helm_yaml
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = {name: ROOT / "examples" / name / "visionfleet.yaml" for name in ("cluster", "acme")}
-DIGEST = f"sha256:{'0' * 64}"
 VALIDATOR = Draft7Validator(json.loads(values_schema()))
-HUB = """\
-hub:
-  database: env:DATABASE_URL
-  storage: s3://bucket/prefix
-  signing_key: env:SIGNING_KEY
-"""
 
 
 def values_of(folder: Path, text: str = "", hub: str = HUB) -> ChartValues:
@@ -85,6 +78,7 @@ def test_the_smallest_deployment_says_little() -> None:
         "deployment": {"name": "vision", "workspace": "acme", "digest": DIGEST},
         "image": {"tag": __version__},
         "hub": {
+            "enabled": True,
             "storage": {
                 "url": "s3://vision/hub",
                 "endpoint": "http://minio.storage:9000",
@@ -94,7 +88,6 @@ def test_the_smallest_deployment_says_little() -> None:
             },
             "secretName": "vision-hub",
             "secretKeys": ["DATABASE_URL", "S3_KEY", "S3_KEY_ID", "SIGNING_KEY"],
-            "executor": False,
             "keys": [
                 {"role": "server", "name": "serving", "secret": {"name": "vision-keys", "key": "server"}},
                 {"role": "worker", "name": "workers", "secret": {"name": "vision-keys", "key": "worker"}},
@@ -114,7 +107,7 @@ def test_the_smallest_deployment_says_little() -> None:
         },
         "worker": {
             "key": {"name": "vision-keys", "key": "worker"},
-            "templates": {"cpu": {"server": {"image": image, "resources": memory}, "standing": 2}},
+            "templates": {"cpu": {"server": {"image": image, "resources": memory}}},
         },
     }
 
@@ -178,7 +171,9 @@ def test_with_a_pod_identity_no_variable_holds_the_stores_key(tmp_path: Path) ->
     ("text", "workers", "executor"),
     [
         ("", [], False),
+        ("batch: {executor: kubernetes}\n", ["cpu"], True),
         ("serverless: {workers: {cpu: {standing: 1}}}\n", ["cpu"], False),
+        ("batch: {executor: kubernetes, workers: {cpu: {max: 0}, gpu: {max: 1}}}\n", ["gpu"], True),
     ],
 )
 def test_workers_are_in_the_cluster_where_it_makes_them(
@@ -222,69 +217,21 @@ def test_secrets_in_files_are_this_machines(tmp_path: Path) -> None:
 
 
 def test_without_a_hub_in_the_cluster_something_else_must_be(tmp_path: Path) -> None:
-    text = "serverless: {hub: {enabled: false}}\n"
+    text = "serverless: {hub: {enabled: false}}\nbatch: {executor: kubernetes}\n"
 
     assert [reason.partition(",")[0] for reason in reasons(tmp_path, text)] == [
         "hub.url is missing",
+        "batch.executor is kubernetes",
         "serverless.hub.enabled is false",
     ]
 
 
-POOLS = st.fixed_dictionaries(
-    {"hardware": st.sampled_from(["cpu", "gpu"])},
-    optional={
-        "replicas": st.fixed_dictionaries({"min": st.integers(0, 4)}, optional={"max": st.integers(1, 6)}),
-        "scaling": st.fixed_dictionaries(
-            {"kind": st.sampled_from(["cpu", "gpu", "requests"]), "target": st.integers(1, 100)}
-        ),
-        "product": st.sampled_from(["NVIDIA-L4", "Tesla-T4"]),
-        "gpus": st.integers(1, 4),
-        "cpus": st.floats(0.1, 64) | st.integers(1, 64),
-        "memory_gb": st.integers(1, 64),
-        "spare_gpus": st.integers(0, 2),
-        "version": st.just("1.9.0"),
-        "digest": st.just(DIGEST),
-        "drain_seconds": st.integers(1, 600),
-        "cache": st.sampled_from(
-            [{"kind": "none"}, {"kind": "node", "path": "/srv/models"}, {"kind": "claim", "size_gb": 7}]
-        ),
-        "canary": st.fixed_dictionaries({"version": st.just("2.0.0"), "weight": st.integers(1, 99)}),
-        "expose": st.sampled_from([{"kind": "ingress"}, {"kind": "gateway", "gateway": {"name": "public"}}]),
-        "node_labels": st.dictionaries(st.sampled_from(["zone", "visionfleet/pool"]), st.just("a")),
-    },
-)
-SERVERLESS = st.fixed_dictionaries(
-    {"serving": st.lists(POOLS, max_size=3), "scaler": st.sampled_from(["none", "hpa", "keda"])},
-    optional={
-        "prometheus": st.just("http://prometheus:9090"),
-        "network_policies": st.booleans(),
-        "max_upload_mb": st.integers(1, 100),
-        "hub": st.fixed_dictionaries({"replicas": st.integers(1, 5), "clients": st.just(["a"])}),
-        "workers": st.fixed_dictionaries({"cpu": st.fixed_dictionaries({"standing": st.integers(0, 3)})}),
-    },
-)
-
-
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SERVERLESS)
 def test_whatever_file_is_right_the_chart_takes_its_values(tmp_path: Path, serverless: dict[str, Any]) -> None:
-    for index, pool in enumerate(serverless["serving"]):
-        pool["name"] = f"pool-{index}"
     config = right_part(tmp_path, serverless)
     values = helm_values(config, DIGEST)
     rendered = yaml.safe_load(helm_yaml(values))
 
     VALIDATOR.validate(merged(yaml.safe_load(values_yaml()), rendered))  # as Helm does
     assert with_defaults(rendered) == values
-
-
-def right_part(folder: Path, serverless: dict[str, Any]) -> DeploymentConfig:
-    """The configuration without the pools that the file's rules refuse, and without a rest that is refused alone."""
-    whole = f"domain: acme.example\n{HUB}"
-    for serving in (serverless["serving"], *([pool] for pool in serverless["serving"]), []):
-        data = {"serverless": serverless | {"serving": serving}}
-        try:
-            return load(write_file(folder, whole + yaml.safe_dump(data)))
-        except ConfigError:
-            continue
-    raise AssertionError("a file without pools is right")
