@@ -20,14 +20,18 @@ app.command()(fetch)
 
 
 @app.command()
-def serve(file: FileOption = DEFAULT_FILE) -> None:
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on; hub.host unless given.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Port; hub.port unless given.")] = None,
+    file: FileOption = DEFAULT_FILE,
+) -> None:
     """Serve the hub until it is stopped."""
     config = load_or_exit(file)
     from visionfleet.hub.context import HubUnavailable  # noqa: PLC0415 - the web server is slow to import
     from visionfleet.hub.serve import serve as serve_hub  # noqa: PLC0415
 
     try:
-        serve_hub(config)
+        serve_hub(config, host, port)
     except HubUnavailable as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(FAILED) from error

@@ -17,8 +17,8 @@ GRACE_SECONDS = 10
 BACKLOG = 2048
 
 
-def serve(config: DeploymentConfig) -> None:
-    """Serve until a signal comes. Raises HubUnavailable.
+def serve(config: DeploymentConfig, host: str | None = None, port: int | None = None) -> None:
+    """Serve until a signal comes, at the file's host and port unless others are given. Raises HubUnavailable.
 
     Requests are not logged by the server: their query strings carry API keys.
     """
@@ -31,13 +31,12 @@ def serve(config: DeploymentConfig) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    with closing(hub), _listen(config) as listener:
+    with closing(hub), _listen(host or config.hub.host, port or config.hub.port) as listener:
         structlog.get_logger().info("hub_starting", url=config.hub.public_url, workspace=config.workspace)
         uvicorn.Server(server).run(sockets=[listener])
 
 
-def _listen(config: DeploymentConfig) -> socket.socket:
-    host, port = config.hub.host, config.hub.port
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
