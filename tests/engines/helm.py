@@ -49,9 +49,9 @@ def helm(
     )
 
 
-def rendered(values: Values | str, release: str = "acme") -> list[Object]:
+def rendered(values: Values | str, release: str = "acme", namespace: str = NAMESPACE) -> list[Object]:
     """The objects of a release; fails with what Helm says."""
-    done = helm("template", release, str(CHART), f"--namespace={NAMESPACE}", values=values)
+    done = helm("template", release, str(CHART), f"--namespace={namespace}", values=values)
     assert done.returncode == 0, done.stderr
     return [found for found in yaml.safe_load_all(done.stdout) if found]
 
