@@ -36,7 +36,7 @@ def committed(stack: Stack, job: str) -> int:
 
 def expire_leases(stack: Stack) -> None:
     """Turn the clock of every lease back: a test need not wait a minute for what a lost worker leaves."""
-    store = Store.open(stack.config.hub.database_path)
+    store = Store.open(stack.config.hub)
     with store.write() as session:
         session.query(Task).filter(Task.state == "leased").update({"expires_at": store.clock() - tasks.LEASE_SECONDS})
     store.close()

@@ -212,7 +212,7 @@ def waiting(host: EdgeHost) -> list[dict[str, Any]]:
 
 def reports_of(site: Site, host: EdgeHost) -> list[DeviceReport]:
     """All that the hub has of a device."""
-    with closing(Store.open(load(site.file).hub.database_path)) as store, store.read() as session:
+    with closing(Store.open(load(site.file).hub)) as store, store.read() as session:
         return list(session.scalars(select(DeviceReport).where(DeviceReport.device == host.name)))
 
 

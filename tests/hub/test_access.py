@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from tests.hub.support import JOBS, STAGING, Api, Clock, jpeg
+from tests.hub.support import EMBEDDED, JOBS, STAGING, Api, Clock, jpeg
 from visionfleet.config import DeploymentConfig
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.keys import create_key, list_keys, revoke_key
@@ -76,6 +76,7 @@ def signed_url(api: Api) -> str:
     return api.get(f"{STAGING}/b/list").json()["filesMetadata"][0]["downloadURL"]
 
 
+@EMBEDDED
 def test_a_signed_url_needs_no_key_allows_head_and_ranges(api: Api) -> None:
     url = signed_url(api)
     data = api.client.get(url).content
@@ -90,6 +91,7 @@ def test_a_signed_url_needs_no_key_allows_head_and_ranges(api: Api) -> None:
     assert api.client.get(url, headers={"Range": f"bytes={len(data)}-"}).status_code == 416
 
 
+@EMBEDDED
 @pytest.mark.parametrize(
     ("asked", "status", "wanted"),
     [
@@ -114,6 +116,7 @@ def test_a_range_is_read_as_rfc_9110_has_it(api: Api, asked: str, status: int, w
     assert answer.headers["content-length"] == str(len(answer.content))
 
 
+@EMBEDDED
 @pytest.mark.parametrize(
     "change",
     [
@@ -128,6 +131,7 @@ def test_a_signed_url_that_was_changed_is_403(api: Api, change) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (403, "invalid_signature")
 
 
+@EMBEDDED
 def test_a_signed_url_of_another_method_or_past_its_time_is_403(api: Api, clock: Clock) -> None:
     url = signed_url(api)
     assert api.client.put(url, content=b"over it").status_code == 403

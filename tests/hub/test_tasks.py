@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.hub.support import Clock, plans_of
+from tests.hub.support import EMBEDDED, Clock, plans_of
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
@@ -105,6 +105,7 @@ def test_a_released_task_is_due_at_once_and_its_attempt_is_not_counted(hub: Hub,
             tasks.release(tasks.hold(session, clock(), task.id, task.token), clock())
 
 
+@EMBEDDED
 def test_a_claim_takes_the_first_row_of_an_index_however_many_tasks_wait(hub: Hub) -> None:
     add(hub, 3)
     with plans_of(hub) as plans:

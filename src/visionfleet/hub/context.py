@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from visionfleet.config import DeploymentConfig, SecretUnavailable
 from visionfleet.config.hub import Hub as HubSection
 from visionfleet.hub.fleet.roster import Roster
+from visionfleet.hub.objects.errors import StorageError
 from visionfleet.hub.objects.signing import Signer
-from visionfleet.hub.objects.storage import Storage, StorageError
+from visionfleet.hub.objects.storage import Storage
 from visionfleet.hub.registry import Registry
 from visionfleet.hub.store import DatabaseUnavailable, Store
 
@@ -49,7 +50,7 @@ class Hub:
         signer = Signer(_signing_key(config.hub))
         return cls(
             config=config,
-            store=Store.of(config.hub),
+            store=Store.open(config.hub),
             storage=Storage.open(config.hub, signer),
             signer=signer,
             registry=Registry(config),

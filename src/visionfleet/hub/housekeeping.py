@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import structlog
 from sqlalchemy import delete, exists, select
@@ -11,10 +11,12 @@ from sqlalchemy.orm import Session
 
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
+from visionfleet.hub.errors import HubError
 from visionfleet.hub.fleet.retention import forget_devices, forget_reports
 from visionfleet.hub.processing.publishing import publish
 from visionfleet.hub.processing.stages import end_job, settle
 from visionfleet.hub.staging.ingestion import fail_ingest
+from visionfleet.hub.store.locks import free, locked
 from visionfleet.hub.store.tables import Batch, Job, StatusType, Task, TaskKind
 
 MAX_BATCHES_A_SWEEP = 100
@@ -30,18 +32,29 @@ def bury_overdue(hub: Hub) -> None:
     for task in lost:
         with _alone("task_not_ended", task=task.id):
             _bury(hub, task)
-    with hub.store.write() as session:
-        now = hub.store.clock()
-        for job in session.scalars(select(Job).where(Job.is_terminal.is_(False), Job.deadline < now)):
-            end_job(session, now, job, StatusType.ERROR, "ran longer than its processing timeout")
+    with hub.store.read() as session:
+        late = session.scalars(
+            select(Job.row).where(Job.is_terminal.is_(False), Job.deadline < hub.store.clock())
+        ).all()
+    for row in late:
+        with _alone("job_not_ended", row=row):
+            _end_late(hub, row)
 
 
 def _bury(hub: Hub, lost: Task) -> None:
-    with hub.store.write() as session:
+    # a task that another hub has buried meanwhile is no news
+    with suppress(HubError), hub.store.write() as session:
         now = hub.store.clock()
-        task = tasks.hold(session, now, lost.id, lost.token)
+        task = tasks.hold_to_end(session, now, lost.id, lost.token)
         tasks.fail(task, now, LOST_WORKER, retryable=False)
         end_failed(hub, session, task, LOST_WORKER)
+
+
+def _end_late(hub: Hub, row: int) -> None:
+    with hub.store.write() as session:
+        job = session.scalar(locked(select(Job).where(Job.row == row)))
+        if job is not None and not job.is_terminal:
+            end_job(session, hub.store.clock(), job, StatusType.ERROR, "ran longer than its processing timeout")
 
 
 def end_failed(hub: Hub, session: Session, task: Task, reason: str) -> None:
@@ -60,10 +73,11 @@ def sweep(hub: Hub) -> int:
     read_by_job = exists().where(Job.input_batch_row == Batch.row, Job.is_terminal.is_(False))
     filled_by_job = Batch.job_row.is_not(None) & Batch.job_row.in_(running)
     expired = Batch.expires_at <= hub.store.clock()
-    query = select(Batch.row).where(expired, ~read_by_job, ~filled_by_job).limit(MAX_BATCHES_A_SWEEP)
-    # in line with the writers: a job on one of these is either there already, or will be refused
+    query = select(Batch.row).where(expired, ~read_by_job, ~filled_by_job)
+    # a job on one of these is either there already, or comes after this and is refused
     with hub.store.write() as session:
-        rows = session.scalars(query).all()
+        nobodys = session.scalars(free(query.limit(MAX_BATCHES_A_SWEEP))).all()
+        rows = session.scalars(query.where(Batch.row.in_(nobodys))).all()
     gone = 0
     for row in rows:
         with _alone("batch_not_removed", row=row):
@@ -100,4 +114,5 @@ def _forget_jobs(hub: Hub) -> None:
     """Jobs without any batch left are of no use to anybody."""
     orphan = Job.is_terminal & ~exists().where(Batch.job_row == Job.row)
     with hub.store.write() as session:
-        session.execute(delete(Job).where(orphan))
+        rows = session.scalars(free(select(Job.row).where(orphan))).all()
+        session.execute(delete(Job).where(Job.row.in_(rows)))

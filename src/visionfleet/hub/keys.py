@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from visionfleet.config import DeploymentConfig
 from visionfleet.hub.errors import HubError, not_found
 from visionfleet.hub.store import Store
+from visionfleet.hub.store.locks import take_turns
 from visionfleet.hub.store.tables import ApiKey
 
 KEY_BYTES = 32
@@ -59,6 +60,7 @@ def replace_device_key(store: Store, workspace: str, device: str) -> tuple[str, 
     """Make the one key of a device, its earlier ones being revoked; gives `(key id, key)`."""
     earlier = (ApiKey.workspace == workspace, ApiKey.role == Role.DEVICE, ApiKey.name == device)
     with store.write() as session:
+        take_turns(session, "device", workspace, device)
         now = store.clock()
         session.execute(update(ApiKey).where(*earlier, ApiKey.revoked_at.is_(None)).values(revoked_at=now))
         return _add_key(session, now, workspace, device, Role.DEVICE)
@@ -109,7 +111,7 @@ def _add_key(session: Session, now: float, workspace: str, name: str, role: Role
 
 @contextmanager
 def _opened(config: DeploymentConfig) -> Generator[Store]:
-    store = Store.of(config.hub)
+    store = Store.open(config.hub)
     try:
         yield store
     finally:

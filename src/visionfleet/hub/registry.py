@@ -14,7 +14,7 @@ from typing import Any
 from visionfleet.config import DeploymentConfig, Model
 from visionfleet.config.packages import Package, read_package
 from visionfleet.config.workflows import Workflow, read_workflows
-from visionfleet.hub.objects.storage import ObjectMissing
+from visionfleet.hub.objects.errors import ObjectMissing
 
 PACKAGES_PREFIX = "packages/"
 """Keys of package files start with this; they are served from the models' folders, not from the storage."""

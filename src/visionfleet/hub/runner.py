@@ -19,6 +19,7 @@ from visionfleet.hub.errors import HubError
 from visionfleet.hub.housekeeping import bury_overdue, end_failed, forget_fleet, sweep
 from visionfleet.hub.processing.exports import run_export
 from visionfleet.hub.processing.logs import Event, write_task_log
+from visionfleet.hub.staging.arrivals import Arrivals
 from visionfleet.hub.staging.ingestion import run_ingest
 from visionfleet.hub.store.tables import Task, TaskKind
 
@@ -26,6 +27,7 @@ HUB_THREADS = 2
 IDLE_SECONDS = 1.0
 HEARTBEAT_SECONDS = tasks.LEASE_SECONDS / 3
 TIDY_SECONDS = 5.0
+LOOK_SECONDS = 1.0
 SWEEP_EVERY_TIDIES = 60
 
 log = structlog.get_logger()
@@ -47,6 +49,8 @@ class Runner:
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._work, name=f"task-{n}") for n in range(HUB_THREADS)]
         self._threads.append(threading.Thread(target=self._tidy, name="tidy"))
+        if hub.storage.direct:
+            self._threads.append(threading.Thread(target=self._look, name="look"))
 
     def start(self) -> None:
         """Start the threads."""
@@ -83,6 +87,14 @@ class Runner:
                 log.exception("tidy_error")
             rounds += 1
 
+    def _look(self) -> None:
+        arrivals = Arrivals(self._hub)
+        while not self._stopping.wait(LOOK_SECONDS):
+            try:
+                arrivals.look()
+            except Exception:
+                log.exception("look_error")
+
 
 def run_next(hub: Hub, stopping: threading.Event | None = None) -> bool:
     """Do the next task that is the hub's own; False where there is none. `stopping` ends it where it stands."""
@@ -113,7 +125,7 @@ def _release(hub: Hub, task: Task) -> None:
 def _fail(hub: Hub, task: Task, reason: str) -> None:
     now = hub.store.clock()
     with suppress(HubError), hub.store.write() as session:
-        held = tasks.hold(session, now, task.id, task.token)
+        held = tasks.hold_to_end(session, now, task.id, task.token)
         ended = tasks.fail(held, now, reason, retryable=True)
         event = Event("error" if ended else "warning", "task_failed", {"reason": reason, "attempt": held.attempts})
         write_task_log(session, now, held, event)

@@ -1,8 +1,8 @@
 """The task queue: leases with a fencing token and an expiry, retries with backoff, dead letters.
 
-A task is found and leased in one write transaction, so two claimers never get the same one. Whoever commits work under
-a lease calls `hold` in the same transaction: a token that is not the task's newest is refused, so nothing is committed
-twice.
+A task is found, locked and leased in one write transaction, so two claimers never get the same one. Whoever commits
+work under a lease calls `hold` in the same transaction: a token that is not the task's newest is refused, so nothing is
+committed twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from visionfleet.hub.errors import not_found, stale_lease, task_cancelled
 from visionfleet.hub.store import Store
-from visionfleet.hub.store.tables import OPEN_STATES, Stage, Task, TaskKind, TaskState
+from visionfleet.hub.store.locks import locked
+from visionfleet.hub.store.tables import OPEN_STATES, Job, Stage, Task, TaskKind, TaskState
 
 LEASE_SECONDS = 60
 MAX_ATTEMPTS = 4
@@ -36,11 +37,14 @@ def enqueue(session: Session, now: float, kind: TaskKind, payload: dict[str, Any
     return task
 
 
-def claim(store: Store, kinds: Sequence[TaskKind], owner: str, machine_type: str | None = None) -> Task | None:
+def claim(
+    store: Store, kinds: Sequence[TaskKind], owner: str, machine_type: str | None = None, stage_id: str | None = None
+) -> Task | None:
     """Lease the task that has been due the longest, or None. Those whose lease ran out go first."""
     now = store.clock()
     with store.write() as session:
-        due = (session.scalar(_oldest(now, state(now), kinds, machine_type)) for state in (_abandoned, _waiting))
+        states = (_of_stage(state(now), stage_id) for state in (_abandoned, _waiting))
+        due = (_lock_oldest(session, now, state, kinds, machine_type) for state in states)
         task_id = next(filter(None, due), None)
         if task_id is None:
             return None
@@ -64,7 +68,25 @@ def claim(store: Store, kinds: Sequence[TaskKind], owner: str, machine_type: str
 
 def hold(session: Session, now: float, task_id: str, token: int) -> Task:
     """The task, its lease made new. Raises `stale_lease` or `task_cancelled` where the holder has lost it."""
-    task = session.get(Task, task_id)
+    task = _checked(session.scalar(locked(select(Task).where(Task.id == task_id))), task_id, token)
+    task.expires_at = now + LEASE_SECONDS
+    task.updated_at = now
+    return task
+
+
+def hold_to_end(session: Session, now: float, task_id: str, token: int) -> Task:
+    """As `hold`, for whoever may end the task: of two tasks of a job that end at once, the second sees the first."""
+    job_row = select(Task.job_row).where(Task.id == task_id).scalar_subquery()
+    session.execute(locked(select(Job.row).where(Job.row == job_row)))
+    return hold(session, now, task_id, token)
+
+
+def look_up(session: Session, task_id: str, token: int) -> Task:
+    """The task as it is, the lease left alone. Raises as `hold` does."""
+    return _checked(session.get(Task, task_id), task_id, token)
+
+
+def _checked(task: Task | None, task_id: str, token: int) -> Task:
     if task is None:
         raise not_found("task", task_id)
     if task.state == TaskState.CANCELLED:
@@ -72,8 +94,6 @@ def hold(session: Session, now: float, task_id: str, token: int) -> Task:
     # An expired lease that nobody else took is still the holder's own: its token is the newest.
     if task.state != TaskState.LEASED or task.token != token:
         raise stale_lease(task_id)
-    task.expires_at = now + LEASE_SECONDS
-    task.updated_at = now
     return task
 
 
@@ -119,14 +139,45 @@ def _waiting(now: float) -> Any:
     return and_(Task.state == TaskState.QUEUED, Task.run_after <= now)
 
 
-def _oldest(now: float, state: Any, kinds: Sequence[TaskKind], machine_type: str | None) -> Select[str]:
+def _of_stage(state: Any, stage_id: str | None) -> Any:
+    return state if stage_id is None else and_(state, Task.stage_id == stage_id)
+
+
+def _lock_oldest(
+    session: Session, now: float, state: Any, kinds: Sequence[TaskKind], machine_type: str | None
+) -> str | None:
+    """The id of the task that is due the longest, with no other claimer on it until the transaction ends."""
+    full: list[str] = []
+    while True:
+        found = session.execute(_oldest(now, state, kinds, machine_type, full)).first()
+        if found is None:
+            return None
+        task_id, stage_id, max_parallel = found
+        if stage_id is None or max_parallel is None or _has_room(session, now, stage_id, max_parallel):
+            return task_id
+        full.append(stage_id)
+
+
+def _has_room(session: Session, now: float, stage_id: str, max_parallel: int) -> bool:
+    """Whether the stage may run one task more, counted by one claimer of it after the other."""
+    session.execute(locked(select(Stage.id).where(Stage.id == stage_id)))
+    running = (Task.stage_id == stage_id, Task.state == TaskState.LEASED, Task.expires_at >= now)
+    return (session.scalar(select(func.count()).select_from(Task).where(*running)) or 0) < max_parallel
+
+
+def _oldest(
+    now: float, state: Any, kinds: Sequence[TaskKind], machine_type: str | None, without: Sequence[str] = ()
+) -> Select[str, str | None, int | None]:
     conditions = [state, Task.kind.in_(kinds), or_(Task.stage_id.is_(None), Task.stage_id.not_in(_full_stages(now)))]
+    if without:
+        conditions.append(or_(Task.stage_id.is_(None), Task.stage_id.not_in(without)))
     if machine_type is not None:
         conditions.append(Task.machine_type == machine_type)
     # in the order of the index, so that the first row is the answer, however many wait
-    oldest = select(Task.id).where(*conditions).order_by(Task.run_after, Task.created_at, Task.id).limit(1)
+    columns = select(Task.id, Task.stage_id, Stage.max_parallel).outerjoin(Stage, Stage.id == Task.stage_id)
+    oldest = columns.where(*conditions).order_by(Task.run_after).limit(1)
     # PostgreSQL passes over rows that another claimer holds; SQLite, whose writers stand in line, ignores this
-    return oldest.with_for_update(skip_locked=True)
+    return oldest.with_for_update(skip_locked=True, key_share=True, of=Task)
 
 
 def _full_stages(now: float) -> Select[str | None]:
@@ -139,13 +190,18 @@ def _full_stages(now: float) -> Select[str | None]:
 def _queue(task: Task, now: float, delay: float, notification: str) -> None:
     task.state = TaskState.QUEUED
     task.run_after = now + delay
-    task.notification = notification[:NOTIFICATION_CHARACTERS]
+    task.notification = _shown(notification)
     task.owner = None
     task.updated_at = now
 
 
 def _end(task: Task, now: float, state: TaskState, notification: str) -> None:
     task.state = state
-    task.notification = notification[:NOTIFICATION_CHARACTERS]
+    task.notification = _shown(notification)
     task.owner = None
     task.updated_at = now
+
+
+def _shown(text: str) -> str:
+    # a worker's reason may quote anything, and PostgreSQL's text holds no NUL
+    return text.replace("\0", "")[:NOTIFICATION_CHARACTERS]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from tests.hub.fleet.support import EDGE, Device, listed, report
-from tests.hub.support import Api, Clock, plans_of, statements_of, write_config
+from tests.hub.support import EMBEDDED, Api, Clock, plans_of, statements_of, write_config
 from visionfleet.config import DeploymentConfig
 from visionfleet.hub.api import create_app
 from visionfleet.hub.context import Hub
@@ -30,11 +31,12 @@ def counted(api: Api) -> dict[str, int]:
 
 
 @pytest.fixture
-def without_dock_02(api: Api, clock: Clock, tmp_path: Path) -> Iterator[Api]:
+def without_dock_02(api: Api, clock: Clock, deployment: dict[str, Any], tmp_path: Path) -> Iterator[Api]:
     """The hub after a device that had reported was taken out of the file."""
     Device(api, "dock-02").send(report(clock))
     group = EDGE["groups"][0]
-    hub = Hub.open(write_config(tmp_path, edge={"groups": [{**group, "devices": group["devices"][:1]}]}))
+    edge = {"groups": [{**group, "devices": group["devices"][:1]}]}
+    hub = Hub.open(write_config(tmp_path, hub=deployment, edge=edge))
     hub.store.clock = clock
     yield dataclasses.replace(api, client=TestClient(create_app(hub), base_url="http://hub.test"), hub=hub)
     hub.close()
@@ -133,6 +135,7 @@ def test_a_page_reads_the_states_of_its_own_devices_alone(api: Api, dock: Device
     assert [values for statement, values in seen if "devices.report" in statement] == [("acme", "dock-01")]
 
 
+@EMBEDDED
 def test_what_devices_and_the_fleet_ask_is_found_by_an_index(api: Api, dock: Device, clock: Clock) -> None:
     with plans_of(api.hub) as plans:
         dock.send(report(clock))

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.hub.fleet.support import EDGE, Device, report
-from tests.hub.support import Api, Clock, plans_of, write_config
+from tests.hub.support import EMBEDDED, Api, Clock, plans_of, write_config
 from visionfleet.hub.context import Hub
 from visionfleet.hub.fleet import retention
 from visionfleet.hub.fleet.roster import Roster
@@ -63,6 +63,7 @@ def test_a_device_that_is_not_in_the_file_goes_when_it_was_silent_for_as_long(
     assert devices_left(hub) == []
 
 
+@EMBEDDED
 def test_many_reports_go_in_several_transactions(
     api: Api, dock: Device, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,32 +2,38 @@ import asyncio
 import io
 import os
 import stat
+import tarfile
 import time
-import zipfile
+import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from obstore.exceptions import GenericError
 
+from tests.engines import versitygw
 from tests.engines.engine import small_disk
+from tests.engines.versitygw import VersityGW
+from visionfleet.config.hub import Hub
 from visionfleet.hub.objects import storage as storage_module
-from visionfleet.hub.objects.signing import Signer
-from visionfleet.hub.objects.storage import (
-    ABANDONED_SECONDS,
-    PART_BYTES,
+from visionfleet.hub.objects.errors import (
     InvalidKey,
     ObjectMissing,
-    Storage,
     StorageError,
     StorageFull,
+    StorageUnavailable,
     TooLarge,
-    check_key,
 )
+from visionfleet.hub.objects.folder import ABANDONED_SECONDS
+from visionfleet.hub.objects.keys import check_key
+from visionfleet.hub.objects.signing import Signer
+from visionfleet.hub.objects.storage import PART_BYTES, Storage
 
 MIB = 1024 * 1024
 SIGNER = Signer(b"k" * 32)
@@ -37,20 +43,64 @@ def open_storage(folder: Path) -> Storage:
     return Storage.open(SimpleNamespace(storage=folder), SIGNER)
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "storage"
-
-
-@pytest.fixture
-def storage(root: Path) -> Storage:
-    return open_storage(root)
-
-
 def files(root: Path) -> list[str]:
     # by os.walk, since the storage's own threads may remove an empty folder while one looks
     found = (Path(folder) / name for folder, _, names in os.walk(root) for name in names)
     return sorted(str(path.relative_to(root)) for path in found)
+
+
+class Folder:
+    """A storage in a folder, and what lies there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.storage = open_storage(root)
+
+    def held(self) -> list[str]:
+        return files(self.root)
+
+
+class InBucket:
+    """A storage under a prefix of a bucket, and what lies there, seen and unseen."""
+
+    def __init__(self, server: VersityGW) -> None:
+        self._server = server
+        self._bucket = f"objects-{uuid.uuid4().hex}"
+        server.make_bucket(self._bucket)
+        self.storage = Storage.open(settings_of(server, f"{self._bucket}/some/prefix"), SIGNER)
+
+    def held(self) -> list[str]:
+        unseen = [f"unfinished: {key}" for key in self._server.unfinished(self._bucket)]
+        listed = self._server.client.list_objects_v2(Bucket=self._bucket).get("Contents", [])
+        return sorted(entry["Key"].removeprefix("some/prefix/") for entry in listed) + unseen
+
+
+def settings_of(server: VersityGW, place: str, **s3: object) -> Hub:
+    known = {"endpoint": server.endpoint, "region": versitygw.REGION}
+    known |= {"access_key_id": "env:TESTS_KEY_ID", "secret_access_key": "env:TESTS_SECRET"}
+    return Hub.model_validate({"storage": f"s3://{place}", "s3": known | s3})
+
+
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.engine)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Folder | InBucket:
+    if request.param == "folder":
+        return Folder(tmp_path / "state" / "storage")
+    return InBucket(request.getfixturevalue("s3"))
+
+
+@pytest.fixture
+def storage(place: Folder | InBucket) -> Storage:
+    return place.storage
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "folder"
+
+
+@pytest.fixture
+def folder(root: Path) -> Storage:
+    return open_storage(root)
 
 
 async def arriving(*chunks: bytes, error: BaseException | None = None) -> AsyncIterator[bytes]:
@@ -65,7 +115,7 @@ def failing(size: int) -> Iterator[bytes]:
     raise KeyError("the source broke")
 
 
-def test_what_is_put_can_be_read_listed_and_deleted(storage: Storage, root: Path) -> None:
+def test_what_is_put_can_be_read_listed_and_deleted(storage: Storage, place: Folder | InBucket) -> None:
     assert storage.put("batch/1/a b.jpg", b"abc") == 3
     assert storage.put("batch/10/c.jpg", iter([b"ab", b"", b"c" * PART_BYTES])) == 2 + PART_BYTES
     assert storage.read("batch/1/a b.jpg") == b"abc"
@@ -75,8 +125,12 @@ def test_what_is_put_can_be_read_listed_and_deleted(storage: Storage, root: Path
     assert sorted(storage.list("")) == [("batch/1/a b.jpg", 3), ("batch/10/c.jpg", 2 + PART_BYTES)]
     assert list(storage.list("nothing/here")) == []
 
+    assert storage.sizes(["batch/10/c.jpg", "batch/1/a b.jpg"]) == [2 + PART_BYTES, 3]
+    assert storage.files("batch/1") == {"batch/1/a b.jpg"}
+    assert storage.files("batch") == storage.files("nothing/here") == set()
+
     storage.delete(["gone", "batch/1/a b.jpg", "batch/10/c.jpg", "also/gone"])
-    assert files(root) == []
+    assert place.held() == []
     storage.delete([])
 
 
@@ -86,7 +140,7 @@ def test_a_put_replaces_what_was_there(storage: Storage) -> None:
     assert storage.read("a") == b"second"
 
 
-def test_the_folder_is_for_the_owner_alone(storage: Storage, root: Path) -> None:
+def test_the_folder_is_for_the_owner_alone(folder: Storage, root: Path) -> None:
     assert stat.S_IMODE(root.stat().st_mode) == 0o700
 
 
@@ -108,23 +162,38 @@ def test_a_large_object_streams_in_bounded_pieces(storage: Storage) -> None:
     assert b"".join(pieces) == storage.read("a")
 
 
-def test_an_object_opens_as_a_seekable_file(storage: Storage) -> None:
+def test_an_object_opens_as_a_file(storage: Storage) -> None:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("inside.txt", "hello")
-    storage.put("a.zip", buffer.getvalue())
-    with storage.open_file("a.zip") as file, zipfile.ZipFile(file) as archive:
-        assert archive.read("inside.txt") == b"hello"
-    with storage.open_file("a.zip") as file:
-        assert file.seek(-4, os.SEEK_END) == len(buffer.getvalue()) - 4
-        assert file.read() == buffer.getvalue()[-4:]
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        info = tarfile.TarInfo("inside.txt")
+        info.size = 3 * MIB
+        archive.addfile(info, io.BytesIO(b"hello" + bytes(info.size)))
+    storage.put("a.tar", buffer.getvalue())
+    with storage.open_file("a.tar") as file, tarfile.open(fileobj=file, mode="r|") as archive:
+        assert archive.extractfile(archive.next()).read(5) == b"hello"
+    with storage.open_file("a.tar") as file:
+        assert file.read() == buffer.getvalue()
         assert file.read(1) == b""
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_read_as_it_was(storage: Storage) -> None:
+    storage.put("a", b"x" * (20 * MIB))
+    with storage.open_file("a") as file:
+        first = file.read(MIB)
+        storage.put("a", b"y" * (20 * MIB))
+        assert set(first + file.read()) == {ord("x")}
 
 
 @pytest.mark.parametrize("key", ["nope", "folder", "folder/nope"])
 def test_a_missing_object(storage: Storage, key: str) -> None:
     storage.put("folder/a", b"x")
-    for ask in (storage.read, storage.size, storage.stream, storage.open_file):
+    for ask in (
+        storage.read,
+        storage.size,
+        storage.stream,
+        storage.open_file,
+        lambda key: storage.sizes(["folder/a", key]),
+    ):
         with pytest.raises(ObjectMissing, match=key):
             ask(key)
     assert not storage.exists(key)
@@ -138,20 +207,20 @@ def test_an_iterator_may_read_from_the_storage_that_it_is_written_to(storage: St
 
 
 @pytest.mark.parametrize("size", [10, 2 * PART_BYTES])
-def test_a_source_that_breaks_leaves_nothing(storage: Storage, root: Path, size: int) -> None:
+def test_a_source_that_breaks_leaves_nothing(storage: Storage, place: Folder | InBucket, size: int) -> None:
     storage.put("kept", b"before")
     for key in ("new", "kept"):
         with pytest.raises(KeyError):
             storage.put(key, failing(size))
-    assert files(root) == ["kept"]
+    assert place.held() == ["kept"]
     assert storage.read("kept") == b"before"
 
 
-def test_a_half_written_object_is_not_listed(storage: Storage, root: Path) -> None:
+def test_a_half_written_object_is_not_listed(storage: Storage, place: Folder | InBucket) -> None:
     def watching() -> Iterator[bytes]:
         yield b"x" * (2 * PART_BYTES)
         yield b"y" * (2 * PART_BYTES)
-        assert len(files(root)) == 1
+        assert len(place.held()) == 1
         assert list(storage.list("")) == []
         assert not storage.exists("a")
 
@@ -159,8 +228,8 @@ def test_a_half_written_object_is_not_listed(storage: Storage, root: Path) -> No
     assert list(storage.list("")) == [("a", 4 * PART_BYTES)]
 
 
-def test_what_a_killed_hub_had_half_written_is_removed(storage: Storage, root: Path) -> None:
-    storage.put("a/b", b"x")
+def test_what_a_killed_hub_had_half_written_is_removed(folder: Storage, root: Path) -> None:
+    folder.put("a/b", b"x")
     yesterday = time.time() - ABANDONED_SECONDS - 1
     for name in ("b", "old#1", "new#12", "old#x"):
         path = root / "a" / name
@@ -171,32 +240,32 @@ def test_what_a_killed_hub_had_half_written_is_removed(storage: Storage, root: P
     assert files(root) == ["a/b", "a/new#12", "a/old#x"]
 
 
-def test_a_stream_is_written_up_to_its_limit(storage: Storage) -> None:
-    assert asyncio.run(storage.put_stream("a", arriving(b"ab", b"c"), limit=3)) == 3
-    assert storage.read("a") == b"abc"
+def test_a_stream_is_written_up_to_its_limit(folder: Storage) -> None:
+    assert asyncio.run(folder.put_stream("a", arriving(b"ab", b"c"), limit=3)) == 3
+    assert folder.read("a") == b"abc"
 
 
 @pytest.mark.parametrize("size", [4, 2 * PART_BYTES])
-def test_a_stream_over_its_limit_leaves_nothing(storage: Storage, root: Path, size: int) -> None:
+def test_a_stream_over_its_limit_leaves_nothing(folder: Storage, root: Path, size: int) -> None:
     with pytest.raises(TooLarge, match="limit of"):
-        asyncio.run(storage.put_stream("a", arriving(b"x" * size, b"x"), limit=size))
+        asyncio.run(folder.put_stream("a", arriving(b"x" * size, b"x"), limit=size))
     assert not files(root)
 
 
-def test_a_stream_that_breaks_leaves_nothing(storage: Storage, root: Path) -> None:
+def test_a_stream_that_breaks_leaves_nothing(folder: Storage, root: Path) -> None:
     source = arriving(b"x" * (2 * PART_BYTES), error=ConnectionResetError("the client went away"))
     with pytest.raises(ConnectionResetError):
-        asyncio.run(storage.put_stream("a", source, limit=10 * PART_BYTES))
+        asyncio.run(folder.put_stream("a", source, limit=10 * PART_BYTES))
     assert not files(root)
 
 
-def test_a_cancelled_stream_leaves_nothing(storage: Storage, root: Path) -> None:
+def test_a_cancelled_stream_leaves_nothing(folder: Storage, root: Path) -> None:
     async def hanging() -> AsyncIterator[bytes]:
         yield b"x" * (2 * PART_BYTES)
         await asyncio.Event().wait()
 
     async def cancel() -> None:
-        task = asyncio.create_task(storage.put_stream("a", hanging(), limit=10 * PART_BYTES))
+        task = asyncio.create_task(folder.put_stream("a", hanging(), limit=10 * PART_BYTES))
         await asyncio.sleep(0.05)
         task.cancel()
         await asyncio.wait([task])
@@ -216,7 +285,7 @@ def test_a_cancelled_stream_leaves_nothing(storage: Storage, root: Path) -> None
         "a#1", "a/b#23", "C:", "a/bc|", "\ud800", "x" * 251, "é" * 126, "/".join(["x" * 100] * 11),
     ],
 )  # fmt: skip
-def test_a_bad_key_is_refused_everywhere(storage: Storage, root: Path, key: str) -> None:
+def test_a_bad_key_is_refused_everywhere(storage: Storage, place: Folder | InBucket, key: str) -> None:
     for attempt in (
         lambda: storage.put(key, b"x"),
         lambda: asyncio.run(storage.put_stream(key, arriving(b"x"), limit=1)),
@@ -228,7 +297,7 @@ def test_a_bad_key_is_refused_everywhere(storage: Storage, root: Path, key: str)
     ):
         with pytest.raises(InvalidKey):
             attempt()
-    assert list(root.iterdir()) == []
+    assert place.held() == []
 
 
 @given(st.text(max_size=300))
@@ -263,7 +332,7 @@ def test_a_signed_url_carries_the_key_and_its_signature(tmp_path_factory: pytest
 @pytest.mark.parametrize(("number", "error"), [(28, StorageFull), (122, StorageFull), (5, StorageError)])
 @pytest.mark.parametrize("kind", [GenericError, OSError])
 def test_a_full_disk_is_told_from_another_failure(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], number: int, error: type[StorageError]
+    folder: Storage, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], number: int, error: type[StorageError]
 ) -> None:
     def refuse(*_: object) -> None:
         raise kind(
@@ -272,7 +341,7 @@ def test_a_full_disk_is_told_from_another_failure(
 
     monkeypatch.setattr(storage_module.obstore, "put", refuse)
     with pytest.raises(error) as failure:
-        storage.put("a", b"x")
+        folder.put("a", b"x")
     assert type(failure.value) is error
     assert "\n" not in str(failure.value)
 
@@ -295,3 +364,93 @@ def test_a_disk_that_fills_up_refuses_the_write_and_keeps_the_rest(tmp_path: Pat
             assert files(disk / "storage") == ["kept"]
             assert storage.put("again", block * 10) == 10 * MIB
             storage.delete(["again"])
+
+
+@pytest.mark.engine
+@given(key=st.text(min_size=1, max_size=60))
+def test_a_bucket_holds_every_key_under_its_prefix_and_links_to_it(s3: VersityGW, key: str) -> None:
+    try:
+        check_key(key)
+    except InvalidKey:
+        return
+    with suppress(s3.client.exceptions.BucketAlreadyOwnedByYou):
+        s3.make_bucket("every-key")
+    storage = Storage.open(settings_of(s3, "every-key/a/b"), SIGNER)
+    put = httpx.put(storage.sign("PUT", key, 60, "http://hub"), content=b"xyz", headers={"Content-Type": "image/jpeg"})
+    assert put.status_code == 200, put.text
+    assert list(storage.list("")) == [(key, 3)]
+    assert [entry["Key"] for entry in s3.client.list_objects_v2(Bucket="every-key")["Contents"]] == [f"a/b/{key}"]
+    part = httpx.get(storage.sign("GET", key, 60, "http://hub"), headers={"Range": "bytes=1-"})
+    assert (part.status_code, part.content) == (206, b"yz")
+    storage.delete([key])
+
+
+@pytest.mark.engine
+def test_a_link_to_a_bucket_is_good_for_what_it_was_made_for_and_for_its_time(s3: VersityGW) -> None:
+    storage = InBucket(s3).storage
+    storage.put("a", b"before")
+    read, gone = storage.sign("GET", "a", 60, "http://hub"), storage.sign("PUT", "a", 1, "http://hub")
+    assert httpx.put(read, content=b"x").status_code == 403
+    assert httpx.get(read.replace("/a?", "/b?")).status_code == 403
+    time.sleep(2.1)
+    assert httpx.put(gone, content=b"x").status_code == 403
+    assert storage.read("a") == b"before"
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize(
+    ("place", "s3_settings", "said"),
+    [
+        ("nowhere", {}, "NoSuchBucket.*make the bucket, or mend hub.storage"),
+        ("there", {"secret_access_key": "env:TESTS_WRONG"}, "SignatureDoesNotMatch.*mend hub.s3.access_key_id"),
+        ("there", {"region": "us-east-1"}, "AuthorizationHeaderMalformed.*mend hub.s3.region"),
+        ("there", {"endpoint": "http://127.0.0.1:1"}, "did not answer.*hub.s3.endpoint"),
+    ],
+)
+def test_a_bucket_that_cannot_be_used_is_told_when_it_is_opened(
+    s3: VersityGW, monkeypatch: pytest.MonkeyPatch, place: str, s3_settings: dict[str, str], said: str
+) -> None:
+    monkeypatch.setenv("TESTS_WRONG", "not it")
+    with suppress(s3.client.exceptions.BucketAlreadyOwnedByYou):
+        s3.make_bucket("there")
+    with pytest.raises(StorageError, match=said) as failed:
+        Storage.open(settings_of(s3, place, **s3_settings), SIGNER)
+    assert "\n" not in str(failed.value)
+
+
+@pytest.mark.engine
+def test_keys_of_the_file_are_used_alone_whatever_the_environment_has(
+    s3: VersityGW, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "stale")
+    assert InBucket(s3).storage.put("a", b"x") == 1
+
+
+@pytest.mark.engine
+def test_without_keys_in_the_file_the_environment_is_asked(s3: VersityGW, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", versitygw.KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", versitygw.SECRET)
+    with suppress(s3.client.exceptions.BucketAlreadyOwnedByYou):
+        s3.make_bucket("there")
+    settings = Hub.model_validate(
+        {"storage": "s3://there", "s3": {"endpoint": s3.endpoint, "region": versitygw.REGION}}
+    )
+    assert Storage.open(settings, SIGNER).put("a", b"x") == 1
+
+
+@pytest.mark.engine
+def test_a_bucket_that_has_gone_or_does_not_answer_is_no_missing_object(tmp_path: Path, s3: VersityGW) -> None:
+    with versitygw.serving(tmp_path) as server:
+        storage = InBucket(server).storage
+        bucket = server.client.list_buckets()["Buckets"][0]["Name"]
+        server.client.delete_bucket(Bucket=bucket)
+        with pytest.raises(StorageError, match="NoSuchBucket") as failed:
+            storage.put("a", b"x")
+        assert not isinstance(failed.value, ObjectMissing)
+        server.make_bucket(bucket)
+        server.stop()
+        with pytest.raises(StorageUnavailable, match=r"hub\.s3\.endpoint"):
+            storage.put("a", b"x")
+        server.start()
+        assert storage.put("a", b"x") == 1

@@ -49,7 +49,7 @@ def uploaded(api: Api, held: dict, images: list[dict], mark: str = "") -> list[d
         name = f"grey/{image['name']}"
         answer = api.worker(f"/tasks/{held['task_id']}/uploads", token=held["token"], names=[name])
         if answer.status_code == 200:
-            assert api.client.put(answer.json()["urls"][name], content=jpeg(99)).status_code == 200
+            assert api.link("PUT", answer.json()["urls"][name], content=jpeg(99)).status_code == 200
         file = {"part": "grey", "name": image["name"], "content_type": "image/jpeg"}
         record = {"image": image["name"], "by": mark, "count": len(image["name"])}
         results.append({"image_id": image["id"], "record": record, "files": [file]})
@@ -73,7 +73,7 @@ def exported(api: Api, job: str = "j1") -> dict[str, bytes]:
     for part in api.get(f"{STAGING}/{job}-export/parts").json()["batchParts"]:
         listing = api.get(f"{STAGING}/{job}-export/list", partName=part["partName"]).json()
         for file in listing["filesMetadata"]:
-            data = api.client.get(file["downloadURL"]).content
+            data = api.download(file["downloadURL"])
             if file["fileName"].endswith(".tar"):
                 with tarfile.open(fileobj=io.BytesIO(data)) as tar:
                     files |= {f"{part['partName']}/{m.name}": tar.extractfile(m).read() for m in tar.getmembers()}
@@ -101,7 +101,7 @@ def test_a_lease_tells_all_that_a_worker_needs(api: Api, job: str) -> None:
     assert held["image_input"] == "image"
     assert (held["workspace"], held["save_images"], held["failures_allowed"]) == ("acme", True, 10)
     assert [image["name"] for image in held["images"]] == [f"{n}.jpg" for n in range(IMAGES)]
-    assert api.client.get(held["images"][0]["url"]).content == jpeg(0)
+    assert api.download(held["images"][0]["url"]) == jpeg(0)
     assert api.worker("/lease", worker="other").status_code == 204
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from tests.hub.support import JOBS, STAGING, Api, Clock, archive, job_body, jpeg, plans_of, statements_of
+from tests.hub.support import EMBEDDED, JOBS, STAGING, Api, Clock, archive, job_body, jpeg, plans_of, statements_of
 from visionfleet.hub import tasks
 from visionfleet.hub.housekeeping import sweep
 from visionfleet.hub.objects.storage import Storage
@@ -31,7 +31,7 @@ def test_an_uploaded_image_is_listed_counted_and_downloaded(api: Api) -> None:
     assert api.get(f"{STAGING}/b/count").json() == {"count": 1}
     file = api.get(f"{STAGING}/b/list").json()["filesMetadata"][0]
     assert file["fileName"] == "one.jpg"
-    assert api.client.get(file["downloadURL"]).content == data
+    assert api.download(file["downloadURL"]) == data
 
 
 def test_the_same_upload_again_changes_nothing_and_another_image_of_the_name_is_refused(api: Api) -> None:
@@ -179,6 +179,7 @@ def test_a_page_that_makes_no_sense_is_refused(api: Api, path: str, params: dict
     assert api.get(STAGING + path, **params).status_code == 400
 
 
+@EMBEDDED
 def test_a_page_of_a_large_batch_is_found_by_an_index_and_not_sorted_anew(api: Api) -> None:
     api.upload("b", "one.jpg", jpeg())
     with plans_of(api.hub) as plans:
@@ -213,6 +214,7 @@ def remove_batches(api: Api) -> None:
         session.execute(text("DELETE FROM batches"))
 
 
+@EMBEDDED
 def test_a_second_archive_for_a_shard_is_refused(api: Api) -> None:
     url = put_url(api)
     assert api.client.put(url, content=archive({"one.jpg": jpeg(1)})).status_code == 200
@@ -224,6 +226,7 @@ def test_a_second_archive_for_a_shard_is_refused(api: Api) -> None:
     assert len(list(api.hub.storage.list("batches"))) == 1
 
 
+@EMBEDDED
 def test_an_archive_for_a_batch_that_was_removed_is_refused_and_not_kept(api: Api) -> None:
     url = put_url(api)
     remove_batches(api)
@@ -231,6 +234,7 @@ def test_an_archive_for_a_batch_that_was_removed_is_refused_and_not_kept(api: Ap
     assert list(api.hub.storage.list("batches")) == []
 
 
+@EMBEDDED
 def test_an_archive_that_began_to_arrive_in_time_may_arrive_later(api: Api, clock: Clock) -> None:
     url = put_url(api)
     key = url.split("/objects/")[1].split("?")[0]

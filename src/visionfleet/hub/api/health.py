@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from visionfleet.hub.api.access import HubDep
 from visionfleet.hub.errors import HubError
-from visionfleet.hub.objects.storage import StorageError
+from visionfleet.hub.objects.errors import StorageError
 
 PROBE_KEY = "health/probe"
 

@@ -37,7 +37,8 @@ def show_model_weights(hub: HubDep, caller: AnyCaller, model_id: ModelId, base_u
     del caller
 
     def sign(key: str) -> str:
-        return hub.storage.sign("GET", key, URL_SECONDS, base_url)
+        # by the hub itself: packages lie in its own folders, whatever the storage is
+        return hub.signer.link("GET", key, URL_SECONDS, base_url)
 
     try:
         return hub.registry.model_weights(model_id, sign)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal_column, select
 from sqlalchemy.orm import Session
 
 from visionfleet.hub.context import Hub
@@ -35,11 +35,13 @@ def list_devices(hub: Hub, page: Page) -> DevicesAnswer:
 def count_devices(hub: Hub) -> Counter[str]:
     """How many devices are how: each is late, never seen, or as its report says."""
     due = _due(hub)
-    query = select(Device.health, Device.seen_at < due, func.count()).where(Device.workspace == hub.config.workspace)
+    late = (Device.seen_at < due).label("late")
+    query = select(Device.health, late, func.count()).where(Device.workspace == hub.config.workspace)
     counts: Counter[str] = Counter()
     with hub.store.read() as session:
-        for health, late, count in session.execute(query.group_by(Device.health, Device.seen_at < due)):
-            counts[LATE if late else health] += count
+        # grouped by its name: with the expression again, PostgreSQL would take its value for another one
+        for health, is_late, count in session.execute(query.group_by(Device.health, literal_column("late"))):
+            counts[LATE if is_late else health] += count
         strangers = len(_strangers(hub, session))
     counts[NEVER_SEEN] = len(hub.roster.devices) + strangers - counts.total()
     return counts

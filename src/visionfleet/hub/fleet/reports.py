@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from visionfleet.hub.context import Hub
 from visionfleet.hub.keys import Caller
+from visionfleet.hub.store.locks import take_turns
 from visionfleet.hub.store.tables import Device, DeviceReport
 from visionfleet.protocol import DeviceReport as Report
 from visionfleet.protocol import RefusedReport, ReportsAnswer, one_line
@@ -78,8 +79,9 @@ def _store(hub: Hub, caller: Caller, now: float, taken: Mapping[float, Report]) 
 
 def _keep_last(session: Session, caller: Caller, now: float, report: Report) -> None:
     """The last one that was sent tells how the device is: its clock may have been set back, as after a power cut."""
-    # locked: a call that is repeated at the same moment waits here, and then finds what this one has stored
-    device = session.get(Device, (caller.workspace, caller.name), with_for_update=True)
+    # in turns: a call that is repeated at the same moment waits here, and then finds what this one has stored
+    take_turns(session, "device", caller.workspace, caller.name)
+    device = session.get(Device, (caller.workspace, caller.name))
     if device is None:
         device = Device(workspace=caller.workspace, name=caller.name)
         session.add(device)

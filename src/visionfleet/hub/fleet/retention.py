@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 
 from visionfleet.hub.context import Hub
 from visionfleet.hub.staging.batches import SECONDS_A_DAY
+from visionfleet.hub.store.locks import free
 from visionfleet.hub.store.tables import Device, DeviceReport
 
 REPORTS_AT_ONCE = 10_000  # removed in one transaction: devices that report meanwhile wait for no longer than that
@@ -22,7 +23,7 @@ def forget_devices(hub: Hub) -> None:
     """Remove what was last seen before the retention and is in the file no more."""
     silent = select(Device).where(Device.seen_at < _cutoff(hub))
     with hub.store.write() as session:
-        for device in session.scalars(silent).all():
+        for device in session.scalars(free(silent)).all():
             if device.name not in hub.roster.devices:
                 session.delete(device)
 
@@ -31,7 +32,7 @@ def _removals(hub: Hub, cutoff: float) -> Iterator[int]:
     old = select(DeviceReport.row).where(DeviceReport.received_at < cutoff).limit(REPORTS_AT_ONCE)
     while True:
         with hub.store.write() as session:
-            rows = session.scalars(old).all()
+            rows = session.scalars(free(old)).all()
             session.execute(delete(DeviceReport).where(DeviceReport.row.in_(old)))
         yield len(rows)
         if len(rows) < REPORTS_AT_ONCE:

@@ -11,6 +11,7 @@ import hmac
 import time
 from collections.abc import Callable
 from typing import Literal
+from urllib.parse import quote, urlencode
 
 MIN_KEY_BYTES = 32
 
@@ -41,6 +42,11 @@ class Signer:
         """Return the query string values that allow `method` on `key` for `expires_in` seconds."""
         expires = str(int(self._clock()) + expires_in)
         return {"method": method, "expires": expires, "signature": self._signature(method, key, expires)}
+
+    def link(self, method: SignedMethod, key: str, expires_in: int, base_url: str) -> str:
+        """Return a URL of the hub at `base_url` that allows `method` on `key` for `expires_in` seconds."""
+        query = urlencode(self.sign(method, key, expires_in))
+        return f"{base_url.rstrip('/')}/storage/v1/objects/{quote(key)}?{query}"
 
     def verify(self, method: str, key: str, expires: str, signature: str) -> None:
         """Check the values of a request as they came in; raise InvalidSignature.

@@ -1,107 +1,87 @@
 """Objects by key: images, shards, results, exports.
 
-Everything goes through obstore, so that a bucket can take the folder's place. Guarantees: a write is seen whole or not
-at all, a failed one leaves nothing behind, and no key reaches outside the root.
+Everything goes through obstore, in a folder or in a bucket. Guarantees: a write is seen whole or not at all, a failed
+one leaves nothing behind, and no key reaches outside the root.
 """
 
 from __future__ import annotations
 
+import asyncio
 import io
-import os
-import re
-import time
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import quote, urlencode
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import LocalStore, ObjectStore
+from obstore.store import ObjectStore
 
 from visionfleet.config.hub import Hub as HubSection
 from visionfleet.config.hub_stores import Bucket
+from visionfleet.hub.objects.bucket import link, open_bucket
+from visionfleet.hub.objects.errors import (
+    InvalidKey,
+    ObjectMissing,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+    TooLarge,
+    translated,
+)
+from visionfleet.hub.objects.folder import open_folder
+from visionfleet.hub.objects.keys import check_key
 from visionfleet.hub.objects.signing import SignedMethod, Signer
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
-    from obstore import GetOptions, ObjectMeta, ReadableFile
+    from obstore import GetOptions, ObjectMeta
 
-MAX_KEY_BYTES = 1024
-"""S3's limit."""
-
-MAX_SEGMENT_BYTES = 250
-"""A file name's 255 bytes, less the suffix of the file that a write is staged in."""
+__all__ = [
+    "InvalidKey",
+    "ObjectMissing",
+    "Storage",
+    "StorageError",
+    "StorageFull",
+    "StorageUnavailable",
+    "TooLarge",
+    "check_key",
+]
 
 PART_BYTES = 5 * 1024 * 1024
-"""What a writer holds in memory before it uploads a part: S3's smallest."""
+"""What is held in memory before a part is uploaded: S3's smallest."""
 
 CONCURRENT_PARTS = 2
+CONCURRENT_QUESTIONS = 16
 READ_BYTES = 1024 * 1024
 
-ABANDONED_SECONDS = 24 * 3600
-"""No write is staged for so long without a byte of it arriving."""
-
-_STAGED = re.compile(r".*#\d+")  # name#1 is where the folder backend stages a write of name
-_UNSAFE_SEGMENT = re.compile(rf"\.{{0,2}}|{_STAGED.pattern}|.*[A-Za-z][:|]")  # a "C:" at the end is taken for a drive
-_UNSAFE_CHARACTER = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]")
-_NO_SPACE = re.compile(r"\(os error (28|122)\)")  # ENOSPC, EDQUOT
-
-
-class StorageError(Exception):
-    """The storage failed."""
-
-    code = "storage_failed"
-
-
-class InvalidKey(StorageError):
-    """This is not a valid object key."""
-
-    code = "invalid_key"
-
-
-class ObjectMissing(StorageError):
-    """There is no such object."""
-
-    code = "object_missing"
-
-
-class StorageFull(StorageError):
-    """The storage is out of space: nothing was written. Free some, or give it more."""
-
-    code = "storage_full"
-
-    def __init__(self) -> None:
-        """Take no reason: the message says all."""
-        super().__init__(type(self).__doc__)
-
-
-class TooLarge(StorageError):
-    """The upload is over its size limit: nothing was written."""
-
-    code = "object_too_large"
+Links = Callable[[SignedMethod, str, int], str]
+"""Makes of method, key and seconds a link that needs no API key."""
 
 
 class Storage:
     """One store of objects. Safe to share between threads; every call may block, except where it is async."""
 
-    def __init__(self, store: ObjectStore, signer: Signer) -> None:
-        """Take an obstore `store` and what signs its URLs."""
+    def __init__(self, store: ObjectStore, signer: Signer, links: Links | None = None) -> None:
+        """Take an obstore `store`, and who signs for it: the hub's `signer`, or the store by its own `links`."""
         self._store = store
         self._signer = signer
+        self._links = links
 
     @classmethod
     def open(cls, settings: HubSection, signer: Signer) -> Storage:
-        """Open the storage that the file's `hub` section names, and make its folder (0700) if there is none.
+        """Open the storage that the file's `hub` section names; a folder is made if there is none.
 
-        Raises StorageError for a bucket.
+        Raises StorageError where a bucket cannot be used, OSError where a folder cannot, SecretUnavailable.
         """
         if isinstance(settings.storage, Bucket):
-            raise StorageError(f"the hub does not keep objects in {settings.storage} yet; write a folder")
-        settings.storage.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _remove_abandoned(settings.storage)
-        return cls(LocalStore(settings.storage, automatic_cleanup=True), signer)
+            store = open_bucket(settings.storage, settings.s3)
+            return cls(store, signer, partial(link, store))
+        return cls(open_folder(settings.storage), signer)
+
+    @property
+    def direct(self) -> bool:
+        """Whether clients read and write by the store's own links: then the hub sees no upload come."""
+        return self._links is not None
 
     def put(self, key: str, data: bytes | Iterator[bytes]) -> int:
         """Write an object, over what was there, and return its size in bytes.
@@ -111,28 +91,16 @@ class Storage:
         """
         check_key(key)
         if isinstance(data, bytes):
-            with _translated(key):
+            with translated(key):
                 obstore.put(self._store, key, data)
             return len(data)
-        return self._write(key, data)
-
-    def _write(self, key: str, chunks: Iterator[bytes]) -> int:
-        writer = obstore.open_writer(self._store, key, buffer_size=PART_BYTES, max_concurrency=CONCURRENT_PARTS)
-        size = 0
-        try:
-            for chunk in chunks:
-                with _translated(key):
-                    size += writer.write(chunk)
-            with _translated(key):
-                writer.close()
-        finally:
-            del writer  # dropped before it is closed, it takes back what it wrote; a traceback would keep it alive
-        return size
+        return asyncio.run(self._put_parts(key, _from_thread(_parts(data))))
 
     async def put_stream(self, key: str, chunks: AsyncIterator[bytes], limit: int) -> int:
-        """Write an object of at most `limit` bytes as it arrives, and return its size in bytes.
+        """Write an object of a folder, of at most `limit` bytes, as it arrives, and return its size in bytes.
 
-        Where the stream breaks or the task is cancelled nothing is written.
+        To a bucket nothing arrives this way: clients have its own links. Where the stream breaks or the task is
+        cancelled nothing is written.
         Raises InvalidKey, StorageFull, TooLarge.
         """
         check_key(key)
@@ -143,13 +111,37 @@ class Storage:
                 size += len(chunk)
                 if size > limit:
                     raise TooLarge(f"the upload is over its limit of {limit} bytes: nothing was written")
-                with _translated(key):
+                with translated(key):
                     await writer.write(chunk)
-            with _translated(key):
+            with translated(key):
                 await writer.close()
         finally:
-            del writer  # as in _write
+            del writer  # dropped before it is closed, it takes back what it wrote; a traceback would keep it alive
         return size
+
+    async def _put_parts(self, key: str, parts: AsyncIterator[bytes]) -> int:
+        """Write parts of PART_BYTES or more, but for the last. What fits into one goes in one request."""
+        first = await anext(parts, b"")
+        source = _Source(first, parts)
+        try:
+            with translated(key):
+                if len(first) < PART_BYTES:
+                    await obstore.put_async(self._store, key, first)
+                    return len(first)
+                # not by a writer: one that is dropped leaves its parts in a bucket, unseen and paid for
+                await obstore.put_async(
+                    self._store,
+                    key,
+                    source,
+                    use_multipart=True,
+                    chunk_size=PART_BYTES,
+                    max_concurrency=CONCURRENT_PARTS,
+                )
+        except StorageError:
+            if source.failure is not None:
+                raise source.failure from None
+            raise
+        return source.size
 
     def read(self, key: str) -> bytes:
         """Return an object's bytes. Raises ObjectMissing."""
@@ -161,22 +153,36 @@ class Storage:
         Raises, at the call, ObjectMissing, and StorageError for a `start` that is not inside the object.
         """
         check_key(key)
-        with _translated(key):
+        with translated(key):
             result = obstore.get(self._store, key, options=_range(start, end))
         return _read(key, result.stream(min_chunk_size=READ_BYTES))
 
     def open_file(self, key: str) -> BinaryIO:
-        """Open an object as a seekable file. Raises ObjectMissing."""
-        check_key(key)
-        with _translated(key):
-            reader = obstore.open_reader(self._store, key)
-        return io.BufferedReader(_ObjectFile(reader, key), READ_BYTES)
+        """Open an object as a file that is read from its start to its end, as it is now. Raises ObjectMissing."""
+        return io.BufferedReader(_Stream(self.stream(key)), READ_BYTES)
 
     def size(self, key: str) -> int:
         """Return an object's size in bytes. Raises ObjectMissing."""
         check_key(key)
-        with _translated(key):
+        with translated(key):
             return obstore.head(self._store, key)["size"]
+
+    def sizes(self, keys: Sequence[str]) -> list[int]:
+        """Return the sizes of several objects in bytes, asked for at once. Raises ObjectMissing."""
+        if len(keys) < 2:
+            return [self.size(key) for key in keys]
+        free = asyncio.Semaphore(CONCURRENT_QUESTIONS)
+
+        async def size(key: str) -> int:
+            check_key(key)
+            async with free:
+                with translated(key):
+                    return (await obstore.head_async(self._store, key))["size"]
+
+        async def all_sizes() -> list[int]:
+            return await asyncio.gather(*(size(key) for key in keys))
+
+        return asyncio.run(all_sizes())
 
     def exists(self, key: str) -> bool:
         """Tell whether there is an object of this key."""
@@ -191,7 +197,7 @@ class Storage:
         wanted = list(keys)
         for key in wanted:
             check_key(key)
-        with _translated("deleting"):
+        with translated("deleting"):
             try:
                 obstore.delete(self._store, wanted)
             except FileNotFoundError:  # a folder stops at the first that is missing, a bucket does not
@@ -208,9 +214,16 @@ class Storage:
         if folder:
             check_key(folder)
         pages: Iterable[Sequence[ObjectMeta]] = obstore.list(self._store, folder)  # pyright: ignore[reportUnknownMemberType] - needs pyarrow's types
-        with _translated(prefix):
+        with translated(prefix):
             for page in pages:
                 yield from ((meta["path"], meta["size"]) for meta in page)
+
+    def files(self, folder: str) -> frozenset[str]:
+        """Return the keys right in a folder, without those of the folders in it."""
+        check_key(folder)
+        with translated(folder):
+            found: Sequence[ObjectMeta] = obstore.list_with_delimiter(self._store, folder)["objects"]  # pyright: ignore[reportUnknownMemberType] - as in list
+            return frozenset(meta["path"] for meta in found)
 
     def sign(self, method: SignedMethod, key: str, expires_in: int, base_url: str) -> str:
         """Return a URL that allows `method` on `key` for `expires_in` seconds without an API key.
@@ -218,42 +231,54 @@ class Storage:
         `base_url` is where clients reach the hub, which serves the objects of a folder by itself.
         """
         check_key(key)
-        query = urlencode(self._signer.sign(method, key, expires_in))
-        return f"{base_url.rstrip('/')}/storage/v1/objects/{quote(key)}?{query}"
+        if self._links is not None:
+            return self._links(method, key, expires_in)
+        return self._signer.link(method, key, expires_in, base_url)
 
 
-def check_key(key: str) -> None:
-    """Raise InvalidKey unless `key` is a relative path of plain names that every backend can hold."""
-    if _UNSAFE_CHARACTER.search(key):
-        raise InvalidKey(f"{key!r} is not a valid object key: it holds a control character or a backslash")
-    if len(key.encode()) > MAX_KEY_BYTES:
-        raise InvalidKey(f"{key[:60]!r}… is not a valid object key: it is over {MAX_KEY_BYTES} bytes")
-    for segment in key.split("/"):
-        if _UNSAFE_SEGMENT.fullmatch(segment) or len(segment.encode()) > MAX_SEGMENT_BYTES:
-            raise InvalidKey(f"{key!r} is not a valid object key: {segment!r} cannot be a part of one")
+class _Source:
+    """Parts on their way into obstore. Keeps what their source raised: an OSError of it is not one of the storage."""
+
+    def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+        self.size = len(first)
+        self.failure: Exception | None = None
+
+    def __aiter__(self) -> _Source:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
+        try:
+            part = await anext(self._rest)
+        except StopAsyncIteration:
+            raise
+        except Exception as error:
+            self.failure = error
+            raise
+        self.size += len(part)
+        return part
 
 
-def _remove_abandoned(root: Path) -> None:
-    """Remove what a hub that was killed had half written: the folder backend hides it for ever."""
-    newest = time.time() - ABANDONED_SECONDS
-    for folder, _, names in os.walk(root):
-        for path in (Path(folder, name) for name in names if _STAGED.fullmatch(name)):
-            with suppress(FileNotFoundError):  # finished or taken back meanwhile
-                if path.stat().st_mtime < newest:
-                    path.unlink()
+def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Join chunks to parts of PART_BYTES or more, but for the last."""
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        if len(held) >= PART_BYTES:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
 
 
-@contextmanager
-def _translated(key: str) -> Generator[None]:
-    """Turn what obstore raises into this module's errors. Both OSError and BaseError come from it."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise ObjectMissing(f"there is no object {key!r}") from error
-    except (BaseError, OSError) as error:
-        if _NO_SPACE.search(str(error)):
-            raise StorageFull from error
-        raise StorageError(f"the storage failed on {key!r}: {str(error).partition(chr(10))[0]}") from error
+async def _from_thread(parts: Iterator[bytes]) -> AsyncIterator[bytes]:
+    # obstore takes no call from within a call of its own, and a part may come from this very storage
+    while part := await asyncio.to_thread(next, parts, b""):
+        yield part
 
 
 def _range(start: int, end: int | None) -> GetOptions:
@@ -263,34 +288,27 @@ def _range(start: int, end: int | None) -> GetOptions:
 
 
 def _read(key: str, chunks: Iterable[bytes]) -> Iterator[bytes]:
-    with _translated(key):
+    with translated(key):
         for chunk in chunks:
             yield bytes(chunk)
 
 
-class _ObjectFile(io.RawIOBase):
-    """obstore's reader as the raw part of a Python file."""
+class _Stream(io.RawIOBase):
+    """Chunks as the raw part of a Python file."""
 
-    def __init__(self, reader: ReadableFile, key: str) -> None:
+    def __init__(self, chunks: Iterator[bytes]) -> None:
         super().__init__()
-        self._reader = reader
-        self._key = key
+        self._chunks = chunks
+        self._left = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._reader.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._reader.tell()
-
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        with _translated(self._key):
-            data = bytes(self._reader.read(len(view)))
-        view[: len(data)] = data
-        return len(data)
+        if not self._left:
+            self._left = memoryview(next(self._chunks, b""))
+        taken = self._left[: len(view)]
+        view[: len(taken)] = taken
+        self._left = self._left[len(taken) :]
+        return len(taken)

@@ -41,7 +41,7 @@ def run_export(hub: Hub, task: Task, check: tasks.Check) -> None:
     written = [output for part, files in parts.items() for output in writer.write(part, files)]
     with hub.store.write() as session:
         now = hub.store.clock()
-        held = tasks.hold(session, now, task.id, task.token)
+        held = tasks.hold_to_end(session, now, task.id, task.token)
         add_files(session, output_row, written)
         tasks.finish(held, now, "done")
         settle(hub, session, held)

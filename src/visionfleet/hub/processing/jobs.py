@@ -18,6 +18,7 @@ from visionfleet.hub.processing.logs import SEVERITIES, Event, log_query, log_vi
 from visionfleet.hub.processing.stages import PROCESSING, STAGE_NAMES, end_job, start_stage
 from visionfleet.hub.registry import UnknownWorkflow
 from visionfleet.hub.staging.batches import check_not_expired, get_batch
+from visionfleet.hub.store.locks import kept, locked, take_turns
 from visionfleet.hub.store.tables import (
     Batch,
     BatchType,
@@ -53,9 +54,11 @@ def create_job(hub: Hub, workspace: str, job_id: str, name: str | None, body: di
     image_input = _check_job(hub, workspace, definition)
     now = hub.store.clock()
     with hub.store.write() as session:
+        take_turns(session, "job", workspace, job_id)
         if _find_job(session, workspace, job_id) is not None:
             raise HubError(409, "job_exists", f"there is a job '{job_id}' already: choose another id", jobId=job_id)
         batch = get_batch(session, workspace, definition.job_input.batch_id)
+        session.execute(kept(select(Batch.row).where(Batch.row == batch.row)))
         check_not_expired(hub, batch)
         images = _input_images(session, batch, definition.job_input.part_name)
         job = Job(
@@ -132,6 +135,7 @@ def abort_job(hub: Hub, workspace: str, job_id: str) -> dict[str, Any]:
     """End a job now; its workers drop what they hold. What was committed stays in the output batches."""
     with hub.store.write() as session:
         job = get_job(session, workspace, job_id)
+        job = session.scalars(locked(select(Job).where(Job.row == job.row))).one()
         if job.is_terminal:
             raise HubError(409, "job_ended", f"job '{job_id}' has ended already", jobId=job_id)
         end_job(session, hub.store.clock(), job, StatusType.ERROR, "aborted by the user")

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
+from visionfleet.hub.objects.errors import TooLarge
 from visionfleet.hub.processing.definitions import parse_definition
 from visionfleet.hub.processing.logs import Event, write_task_log
 from visionfleet.hub.processing.outputs import Output, add_files
@@ -25,6 +26,7 @@ from visionfleet.hub.processing.stages import settle
 from visionfleet.hub.staging.batches import LEASE_URL_SECONDS, URL_SECONDS
 from visionfleet.hub.store.tables import ContentType, File, ImageState, Job, Task, TaskImage, TaskKind
 from visionfleet.protocol import (
+    MAX_FILE_BYTES,
     TASK_INCOMPLETE,
     FailRequest,
     Lease,
@@ -89,7 +91,7 @@ def sign_uploads(hub: Hub, task_id: str, token: int, names: Sequence[str], base_
 def commit_results(hub: Hub, task_id: str, token: int, results: Sequence[ResultItem]) -> ResultsAnswer:
     """Commit what came of some images, all or nothing. An image that has a result already keeps it."""
     with hub.store.read() as session:
-        task = tasks.hold(session, hub.store.clock(), task_id, token)
+        task = tasks.look_up(session, task_id, token)
         output_row = output_row_of(session, task)
         records = _named_records(session, task_id, results)
     chunk = f"batches/{output_row}/chunks/{task_id}/{token}-{uuid.uuid4().hex}.jsonl"
@@ -129,7 +131,7 @@ def complete(hub: Hub, task_id: str, token: int) -> None:
         failures = _count(session, task_id, ImageState.FAILED)
     with hub.store.write() as session:
         now = hub.store.clock()
-        task = tasks.hold(session, now, task_id, token)
+        task = tasks.hold_to_end(session, now, task_id, token)
         add_files(session, output_row, outputs)
         tasks.finish(task, now, f"done, {failures} images failed" if failures else "done")
         settle(hub, session, task)
@@ -139,7 +141,7 @@ def fail(hub: Hub, task_id: str, request: FailRequest) -> None:
     """Give a task up: back to the queue where it may be tried again, else it ends with the reason."""
     now = hub.store.clock()
     with hub.store.write() as session:
-        task = tasks.hold(session, now, task_id, request.token)
+        task = tasks.hold_to_end(session, now, task_id, request.token)
         ended = tasks.fail(task, now, f"{request.code}: {request.message}", retryable=request.retryable)
         payload = {"code": request.code, "message": request.message, "attempt": task.attempts}
         event = Event("error", "task_failed", payload) if ended else Event("warning", "task_retried", payload)
@@ -199,13 +201,14 @@ def _progress(session: Session, task: Task) -> ResultsAnswer:
 
 
 def _uploaded(hub: Hub, output_row: int, task: Task, results: Sequence[ResultItem]) -> dict[str, Output]:
-    """The files that the results name, by `part/name`. Raises ObjectMissing where one was not uploaded."""
+    """The files that the results name, by `part/name`. Raises ObjectMissing where one is missing, TooLarge."""
     files = [file for item in results for file in item.files]
+    keys = [_upload_key(output_row, task, file.part, file.name) for file in files]
     uploaded: dict[str, Output] = {}
-    for file in files:
-        key = _upload_key(output_row, task, file.part, file.name)
-        output = Output(file.part, file.name, key, hub.storage.size(key), ContentType.IMAGES)
-        uploaded[f"{file.part}/{file.name}"] = output
+    for file, key, size in zip(files, keys, hub.storage.sizes(keys), strict=True):
+        if size > MAX_FILE_BYTES:  # a link into a bucket has no limit of its own
+            raise TooLarge(f"the output file {file.part}/{file.name} is over its limit of {MAX_FILE_BYTES} bytes")
+        uploaded[f"{file.part}/{file.name}"] = Output(file.part, file.name, key, size, ContentType.IMAGES)
     return uploaded
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import delete, insert
 from sqlalchemy.orm import Session
 
+from visionfleet.hub.store.locks import take_turns
 from visionfleet.hub.store.tables import ContentType, File, Part
 from visionfleet.protocol import FAILURES_PART, RESULTS_PART
 
@@ -62,6 +63,9 @@ def _row(batch_row: int, output: Output) -> dict[str, Any]:
 
 def _ensure_part(session: Session, batch_row: int, name: str, content_type: ContentType) -> None:
     """Add a part where it is missing. Archives are of images."""
+    if session.get(Part, (batch_row, name)) is not None:
+        return
+    take_turns(session, "parts", batch_row)
     if session.get(Part, (batch_row, name)) is not None:
         return
     part = Part(

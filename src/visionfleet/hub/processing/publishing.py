@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import task_cancelled
-from visionfleet.hub.objects.storage import Storage, StorageError
+from visionfleet.hub.objects.errors import StorageError
+from visionfleet.hub.objects.storage import Storage
 from visionfleet.hub.processing.outputs import Output, add_files
 from visionfleet.hub.processing.results import to_jsonl
 from visionfleet.hub.store.tables import ContentType, File, ImageState, Stage, Task, TaskImage

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
+from itertools import chain, count
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
@@ -16,8 +17,8 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.ids import MAX_BATCH_ID
 from visionfleet.hub.processing.logs import Event, write_log
-from visionfleet.hub.staging.batches import new_batch
-from visionfleet.hub.store.tables import Batch, BatchType, File, Job, Stage, StatusType, Task, TaskKind, TaskState
+from visionfleet.hub.staging.batches import is_free, new_batch
+from visionfleet.hub.store.tables import BatchType, File, Job, Stage, StatusType, Task, TaskKind, TaskState
 
 PROCESSING = "processing"
 EXPORT = "export"
@@ -109,10 +110,5 @@ def _states(stage_id: str) -> Select[str, int]:
 
 def _free_batch_id(session: Session, job: Job, name: str) -> str:
     wanted = f"{job.job_id}-{name}"[:MAX_BATCH_ID]
-    taken = set(
-        session.scalars(
-            select(Batch.batch_id).where(Batch.workspace == job.workspace, Batch.batch_id.startswith(wanted))
-        )
-    )
-    candidates = (wanted, *(f"{wanted}-{number}" for number in range(2, len(taken) + 3)))
-    return next(candidate for candidate in candidates if candidate not in taken)
+    candidates = chain([wanted], (f"{wanted}-{number}" for number in count(2)))
+    return next(candidate for candidate in candidates if is_free(session, job.workspace, candidate))

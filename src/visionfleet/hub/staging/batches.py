@@ -15,10 +15,11 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError, not_found
 from visionfleet.hub.ids import check_batch_id, check_display_name, check_file_name, iso
+from visionfleet.hub.objects.errors import StorageError
 from visionfleet.hub.objects.signing import InvalidSignature
-from visionfleet.hub.objects.storage import StorageError
 from visionfleet.hub.pages import Page, answer, fetch, fetch_by_position
 from visionfleet.hub.staging.ingest import BadImage, check_image
+from visionfleet.hub.store.locks import locked, locked_with_all, take_turns
 from visionfleet.hub.store.tables import Batch, BatchType, ContentType, File, Part, Shard, StatusType, Task, TaskKind
 
 SECONDS_A_DAY = 86_400
@@ -149,7 +150,9 @@ def register_shard(hub: Hub, workspace: str, batch_id: str, display_name: str | 
         )
         # Due when the URL has expired: a shard that never came ends with an error. `shard_uploaded` makes it due now.
         tasks.enqueue(session, now, TaskKind.INGEST, {"shard_id": shard_id}, id=shard_id, run_after=now + URL_SECONDS)
-    url = hub.storage.sign("PUT", key, URL_SECONDS, base_url)
+        # no longer than the batch: what came to a bucket after its removal would stay there
+        seconds = min(URL_SECONDS, max(1, int(batch.expires_at - now)))
+    url = hub.storage.sign("PUT", key, seconds, base_url)
     return {"shardId": shard_id, "signedURLDetails": {"uploadURL": url, "extensionHeaders": {}}}
 
 
@@ -165,33 +168,51 @@ def expect_shard(hub: Hub, object_key: str) -> None:
     """
     now = hub.store.clock()
     with hub.store.write() as session:
-        shard = session.scalar(select(Shard).where(Shard.object_key == object_key, Shard.status_name == REGISTERED))
-        if shard is None:
+        awaited = _awaited(session, object_key)
+        if awaited is None:
             raise InvalidSignature
         # its URL may expire while it is under way
-        session.get_one(Task, shard.id).run_after = now + URL_SECONDS
+        awaited[1].run_after = now + URL_SECONDS
 
 
 def shard_uploaded(hub: Hub, object_key: str) -> None:
     """An archive has arrived: its ingest is due."""
     now = hub.store.clock()
     with hub.store.write() as session:
-        shard = session.scalar(select(Shard).where(Shard.object_key == object_key, Shard.status_name == REGISTERED))
-        if shard is None:
+        awaited = _awaited(session, object_key)
+        if awaited is None:
             return
+        shard, task = awaited
         shard.status_name, shard.event_at = "uploaded", now
-        session.get_one(Task, shard.id).run_after = now
+        task.run_after = now
     hub.work.set()
+
+
+def _awaited(session: Session, object_key: str) -> tuple[Shard, Task] | None:
+    """The shard whose archive this is, with its ingest, unless it has come or was given up."""
+    shard_id = _SHARD_KEY.fullmatch(object_key)
+    task = shard_id and session.scalar(locked(select(Task).where(Task.id == shard_id.group(1))))
+    shard = session.scalar(select(Shard).where(Shard.object_key == object_key, Shard.status_name == REGISTERED))
+    return (shard, task) if shard and task else None
 
 
 def get_batch(session: Session, workspace: str, batch_id: str) -> Batch:
     """The batch. Raises HubError 400 for an id that none can have, 404 for one that is not there."""
     check_batch_id(batch_id)
-    query = select(Batch).where(Batch.workspace == workspace, Batch.batch_id == batch_id)
-    batch = session.scalar(query)
+    batch = _find_batch(session, workspace, batch_id)
     if batch is None:
         raise not_found("batch", batch_id)
     return batch
+
+
+def is_free(session: Session, workspace: str, batch_id: str) -> bool:
+    """Whether there is no batch of this id; nobody else makes one until the transaction ends."""
+    take_turns(session, "batch", workspace, batch_id)
+    return _find_batch(session, workspace, batch_id) is None
+
+
+def _find_batch(session: Session, workspace: str, batch_id: str) -> Batch | None:
+    return session.scalar(select(Batch).where(Batch.workspace == workspace, Batch.batch_id == batch_id))
 
 
 def open_batch(
@@ -201,10 +222,10 @@ def open_batch(
 
     Raises HubError 409 for a job's output, and for a batch that has expired.
     """
-    query = select(Batch).where(Batch.workspace == workspace, Batch.batch_id == batch_id)
-    batch = session.scalar(query)
-    if batch is None:
+    batch = _find_batch(session, workspace, batch_id)
+    if batch is None and is_free(session, workspace, batch_id):
         return new_batch(hub, session, workspace, batch_id, batch_type, check_display_name(display_name, batch_id))
+    batch = batch or get_batch(session, workspace, batch_id)
     if batch.batch_type == BatchType.MULTIPART:
         message = f"batch '{batch_id}' is the output of a job: upload to another one"
         raise HubError(409, "batch_is_output", message, batchId=batch_id)
@@ -257,6 +278,7 @@ def _forget_empty(hub: Hub, batch: Batch) -> None:
     """Take a batch back whose first upload failed: a listing shows nothing that never came to be."""
     held = exists().where(File.batch_row == batch.row) | exists().where(Shard.batch_row == batch.row)
     with hub.store.write() as session:
+        session.execute(locked_with_all(select(Batch.row).where(Batch.row == batch.row)))
         session.execute(delete(Batch).where(Batch.row == batch.row, ~held))
 
 

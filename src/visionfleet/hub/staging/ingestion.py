@@ -18,8 +18,9 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.ids import check_file_name
-from visionfleet.hub.objects.storage import ObjectMissing
+from visionfleet.hub.objects.errors import ObjectMissing
 from visionfleet.hub.staging.ingest import (
+    MAX_SHARD_BYTES,
     NOTIFICATION_NAME,
     BadImage,
     BadShard,
@@ -29,7 +30,8 @@ from visionfleet.hub.staging.ingest import (
     check_image,
     read_shard,
 )
-from visionfleet.hub.store.tables import ContentType, File, Shard, StatusType, Task
+from visionfleet.hub.store.locks import locked_with_all
+from visionfleet.hub.store.tables import Batch, ContentType, File, Shard, StatusType, Task
 
 MAX_REPORTED_FILES = 1000
 
@@ -75,6 +77,8 @@ def fail_ingest(session: Session, now: float, task: Task, reason: str) -> None:
 
 def _store_images(hub: Hub, shard: Shard, check: tasks.Check) -> _Sorted:
     found = _Sorted()
+    if hub.storage.direct and hub.storage.size(shard.object_key) > MAX_SHARD_BYTES:  # nobody has counted as it came
+        raise BadShard("shard_too_large", f"it has over {MAX_SHARD_BYTES} bytes")
     with hub.storage.open_file(shard.object_key) as archive:
         for number, entry in enumerate(read_shard(archive)):
             check()
@@ -121,6 +125,8 @@ def _commit(hub: Hub, task: Task, found: _Sorted) -> list[str]:
     with hub.store.write() as session:
         tasks.finish(tasks.hold(session, now, task.id, task.token), now, "done")
         shard = session.get_one(Shard, task.payload["shard_id"])
+        # until the end no other upload to the batch takes a name that this one finds free
+        session.execute(locked_with_all(select(Batch.row).where(Batch.row == shard.batch_row)))
         present = _present(session, shard, [image.name for image in found.images])
         staged = [image for image in found.images if image.name not in present]
         session.add_all(staged)

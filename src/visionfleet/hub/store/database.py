@@ -1,8 +1,8 @@
 """Sessions on the hub's database.
 
-Reads run in plain transactions. Writes take SQLite's one write lock at once (`BEGIN IMMEDIATE`): a transaction that
-reads first and writes later would fail with SQLITE_BUSY when another one wrote in between, and no busy timeout helps
-there (https://www.sqlite.org/lang_transaction.html).
+Reads see one state of the database. Writes on SQLite take its one write lock at once (`BEGIN IMMEDIATE`): a transaction
+that reads first and writes later would fail with SQLITE_BUSY when another one wrote in between, and no busy timeout
+helps there (https://www.sqlite.org/lang_transaction.html). Writes on PostgreSQL lock what they need: see `locks`.
 """
 
 from __future__ import annotations
@@ -10,30 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from visionfleet.config.hub import Hub as HubSection
-from visionfleet.config.secrets import SecretRef
+from visionfleet.hub.store.engines import database_of
+from visionfleet.hub.store.schema import SchemaTooNew, bring_up_to_date
 
-BUSY_TIMEOUT_MS = 30_000
-POOL_SIZE = 48  # as many as the web server has threads, and the runner's
-MIGRATIONS = Path(__file__).parent / "migrations"
-
-
-class DatabaseUnavailable(Exception):
-    """The hub's database cannot be opened."""
-
-    def __init__(self, place: Path | SecretRef, error: Exception) -> None:
-        reason = error.orig if isinstance(error, DBAPIError) else error
-        super().__init__(f"the database {place} cannot be opened: {reason}")
+_READER: dict[str, dict[str, Any]] = {
+    "sqlite": {},
+    "postgresql": {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+}
 
 
 class Store:
@@ -41,53 +32,33 @@ class Store:
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
+        self._reader = engine.execution_options(**_READER[engine.dialect.name])
         self.clock = clock
 
     @classmethod
-    def of(cls, settings: HubSection) -> Store:
-        """Open the database that the file's `hub` section names. Raises DatabaseUnavailable."""
-        if settings.database_ref is not None:
-            reason = NotImplementedError("the hub does not run on PostgreSQL yet; write 'hub.database: sqlite'")
-            raise DatabaseUnavailable(settings.database_ref, reason)
-        return cls.open(settings.database_path)
+    def open(cls, settings: HubSection, clock: Callable[[], float] = time.time) -> Store:
+        """Open the database that the file's `hub` section names, and bring its schema up to date.
 
-    @classmethod
-    def open(cls, path: Path, clock: Callable[[], float] = time.time) -> Store:
-        """Open the SQLite file at `path`, make it where it is missing, bring its schema up to date.
-
-        Raises DatabaseUnavailable.
+        SQLite's file is made where it is missing. Raises DatabaseUnavailable.
         """
+        database = database_of(settings)
+        store = cls(database.engine, clock)
         try:
-            return cls._open(path, clock)
-        except (CommandError, OSError, SQLAlchemyError) as error:
-            raise DatabaseUnavailable(path, error) from error
-
-    @classmethod
-    def _open(cls, path: Path, clock: Callable[[], float]) -> Store:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-        url = URL.create("sqlite", database=str(path))  # a path may hold what would end or split a URL
-        # errors name the statement alone: its values are clients' data
-        engine = create_engine(url, pool_size=POOL_SIZE, max_overflow=POOL_SIZE, hide_parameters=True)
-        event.listen(engine, "connect", _set_up_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-        store = cls(engine, clock)
-        store.migrate()
+            store.migrate()
+        except (CommandError, OSError, SchemaTooNew, SQLAlchemyError) as error:
+            store.close()
+            raise database.unavailable(error) from error
         return store
 
-    def migrate(self) -> None:
-        """Run the migrations that this database has not had."""
+    def migrate(self) -> str:
+        """Run the migrations that this database has not had; gives the revision that it has then."""
         with self._writer() as connection:
-            config = AlembicConfig()
-            config.set_main_option("script_location", str(MIGRATIONS))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            connection.commit()
+            return bring_up_to_date(connection)
 
     @contextmanager
     def read(self) -> Generator[Session]:
         """A session that sees one state of the database and writes nothing."""
-        with Session(self._engine, expire_on_commit=False, autoflush=False) as session:
+        with Session(self._reader, expire_on_commit=False, autoflush=False) as session:
             yield session
 
     @contextmanager
@@ -109,19 +80,3 @@ class Store:
     def _writer(self) -> Generator[Connection]:
         with self._engine.connect().execution_options(visionfleet_write=True) as connection:
             yield connection
-
-
-def _set_up_sqlite(connection: Any, _record: Any) -> None:
-    # SQLAlchemy begins transactions, not the driver: see _begin_sqlite
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    cursor.execute("PRAGMA journal_mode = WAL")
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get("visionfleet_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
