@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+from tests.engines.versitygw import REGION, VersityGW
+from visionfleet.config.hub import Hub
 from visionfleet.hub import deployments
 from visionfleet.hub.deployments import OURS, DeploymentError, blob_key, fetch, manifest_key, publish
 from visionfleet.hub.objects.signing import Signer
-from visionfleet.hub.objects.storage import Storage, StorageError
+from visionfleet.hub.objects.storage import Storage, StorageError, StorageUnavailable
 from visionfleet.projections.published import FILE, PublishedFolder, blob_of
 
 CONTENTS = {
@@ -40,9 +42,21 @@ class CountingStorage(Storage):
         return size
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> CountingStorage:
-    return CountingStorage.open(SimpleNamespace(storage=tmp_path / "storage"), Signer(b"k" * 32))  # type: ignore[return-value]
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.engine)])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> CountingStorage:
+    return CountingStorage.open(settings(request, tmp_path), Signer(b"k" * 32))  # type: ignore[return-value]
+
+
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Hub:
+    """A folder, or a new bucket of a real server."""
+    if request.param == "folder":
+        return Hub.model_validate({"storage": str(tmp_path / "storage")})
+    server: VersityGW = request.getfixturevalue("s3")
+    bucket = f"deployments-{uuid.uuid4().hex}"
+    server.make_bucket(bucket)
+    keys = {"access_key_id": "env:TESTS_KEY_ID", "secret_access_key": "env:TESTS_SECRET"}
+    s3 = {"endpoint": server.endpoint, "region": REGION, **keys}
+    return Hub.model_validate({"storage": f"s3://{bucket}/hub", "s3": s3})
 
 
 @pytest.fixture(autouse=True)
@@ -230,7 +244,7 @@ def test_a_storage_that_is_not_there_yet_is_waited_for(
 ) -> None:
     publish(storage, folder, ignore)
     monkeypatch.setattr(deployments, "PATIENCE_SECONDS", 30)
-    away = iter([StorageError("connection refused")] * 3)
+    away = iter([StorageUnavailable("connection refused")] * 3)
     read = Storage.read
 
     def flaky(self: Storage, key: str) -> bytes:
@@ -247,8 +261,8 @@ def test_a_storage_that_stays_away_ends_it(
     storage: CountingStorage, folder: PublishedFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object) -> bytes:
-        raise StorageError("connection refused")
+        raise StorageUnavailable("connection refused")
 
     monkeypatch.setattr(CountingStorage, "read", away)
-    with pytest.raises(StorageError, match="connection refused"):
+    with pytest.raises(StorageUnavailable, match="connection refused"):
         fetch(storage, folder.digest, tmp_path / "pod", ignore)

@@ -56,9 +56,11 @@ def fetch(
     _ACCESS_KEY_ID and _SECRET_ACCESS_KEY, or what AWS's own tools read.
     """
     from visionfleet.hub.deployments import fetch as fetch_folder  # noqa: PLC0415 - slow to import
+    from visionfleet.hub.deployments import patiently  # noqa: PLC0415
 
+    settings = _from_environment()
     with _failures():
-        fetch_folder(_open(_from_environment()), digest, to, _report)
+        fetch_folder(patiently(lambda: _open(settings)), digest, to, _report)
 
 
 def _from_environment() -> HubSection:
@@ -108,7 +110,7 @@ def _failures() -> Generator[None]:
     log_to_stderr()  # tries that are repeated show there
     try:
         yield
-    except (ConfigError, DeploymentError, SecretUnavailable, StorageError) as error:
+    except (ConfigError, DeploymentError, OSError, SecretUnavailable, StorageError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(FAILED) from error
 

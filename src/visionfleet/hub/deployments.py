@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import stamina
 
-from visionfleet.hub.objects.storage import InvalidKey, ObjectMissing, Storage, StorageError
+from visionfleet.hub.objects.storage import ObjectMissing, Storage, StorageUnavailable
 from visionfleet.projections.published import (
     FILE,
     BadManifest,
@@ -55,6 +55,16 @@ def manifest_key(digest: str) -> str:
 def blob_key(blob: Blob) -> str:
     """Where a content lies."""
     return f"{PREFIX}/blobs/{blob.sha256}"
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """What the action returns, tried again while the storage does not answer. What it answers clearly is final."""
+    for attempt in stamina.retry_context(
+        on=StorageUnavailable, attempts=None, timeout=PATIENCE_SECONDS, wait_initial=0.5, wait_max=10
+    ):
+        with attempt:
+            return action()
+    raise AssertionError("the last attempt returns or raises")
 
 
 def publish(storage: Storage, folder: PublishedFolder, report: Report, *, again: bool = False) -> None:
@@ -117,7 +127,7 @@ def _has(storage: Storage, key: str, size: int) -> bool:
 
 def _manifest(storage: Storage, digest: str) -> dict[str, Blob]:
     try:
-        text = _patiently(lambda: storage.read(manifest_key(digest)))
+        text = patiently(lambda: storage.read(manifest_key(digest)))
     except ObjectMissing as error:
         raise DeploymentError(
             f"the storage has no deployment {digest}: run `visionfleet hub publish` on its file, and check that this "
@@ -144,7 +154,7 @@ def _download(storage: Storage, name: str, blob: Blob, path: Path) -> None:
     with _file_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _patiently(attempt)
+            patiently(attempt)
         except ObjectMissing as error:
             raise DeploymentError(
                 f"{name} is missing from the storage: run `visionfleet hub publish` on the deployment's file"
@@ -183,21 +193,6 @@ def _replace(folder: Path, incoming: Path) -> None:
     for new in sorted(incoming.iterdir(), key=lambda entry: entry.name == FILE):
         new.rename(folder / new.name)
     incoming.rmdir()
-
-
-def _patiently(action: Callable[[], T]) -> T:
-    """The action, again while the storage does not answer. What it answers clearly is final."""
-
-    def is_passing(error: Exception) -> bool:
-        return isinstance(error, StorageError) and not isinstance(error, ObjectMissing | InvalidKey)
-
-    retries = stamina.retry_context(
-        on=is_passing, attempts=None, timeout=PATIENCE_SECONDS, wait_initial=0.5, wait_max=10
-    )
-    for attempt in retries:
-        with attempt:
-            return action()
-    raise AssertionError("the last attempt returns or raises")
 
 
 def _in_parallel(action: Callable[[T], R], items: Sequence[T]) -> list[R]:
