@@ -84,7 +84,9 @@ class Cluster:
 
     def apply(self, *objects: Mapping[str, Any]) -> None:
         """Make or change objects."""
-        self.kubectl("apply", "--filename=-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+        listed = {"apiVersion": "v1", "kind": "List", "items": objects}
+        # on the server: definitions are larger than the annotation that kubectl would keep them in
+        self.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=json.dumps(listed))
 
     def namespace(self, name: str, level: str = "restricted") -> str:
         """A namespace that enforces a level of Pod Security."""

@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from tests.engines.cluster import Cluster, cluster
+from tests.engines.cluster.keda import install_keda
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +15,20 @@ def real_cluster(tmp_path_factory: pytest.TempPathFactory) -> Generator[Cluster]
     """A real cluster with a node, without images but Debian's."""
     with cluster(tmp_path_factory.mktemp("cluster")) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def keda(real_cluster: Cluster) -> Cluster:
+    """The cluster with KEDA in it, from here on."""
+    install_keda(real_cluster)
+    return real_cluster
+
+
+@pytest.fixture
+def no_cluster() -> None:
+    """For a test that makes a cluster of its own: it comes before the one that stays until the session ends."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """See `no_cluster`."""
+    items.sort(key=lambda item: "no_cluster" not in getattr(item, "fixturenames", ()))

@@ -36,7 +36,6 @@ INFERENCE = Root("inference", (*PYTHON.packages, "libgl1", "libglib2.0-0"), _LEA
 _MANIFEST, _CONFIG, _LAYER = (
     f"application/vnd.oci.image.{part}" for part in ("manifest.v1+json", "config.v1+json", "layer.v1.tar")
 )
-_UNUSED = ("pulumi_aws",)  # 300 MB with its bytecode, which neither hub nor worker imports
 _PACKAGES, _SOURCE = "/opt/visionfleet/packages", "/opt/visionfleet/src"
 
 Content = Iterable[tuple[Path, str]]  # folders or files of this machine, and where they are in the image
@@ -113,7 +112,7 @@ def layer(content: Content) -> Path:
 
 def _packages() -> Path:
     """What the lock of hub and workers names, installed for Debian's Python."""
-    lock = CHECKOUT / "requirements" / "runtime.txt"
+    lock = CHECKOUT / "requirements" / "image.txt"
     folder = CACHE / f"packages-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f".{folder.name}.lock").open("w") as held:
@@ -133,8 +132,6 @@ def _install(lock: Path, folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
     if done.returncode != 0:
         missing("the image of visionfleet", f"its packages cannot be installed: {done.stderr[-2000:]}")
-    for package in _UNUSED:
-        shutil.rmtree(unfinished / package)
     unfinished.rename(folder)
 
 
