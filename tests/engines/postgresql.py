@@ -61,7 +61,7 @@ class PostgreSQL:
         wait_until(self._answers, "PostgreSQL answers")
 
     def stop(self, how: Signals = Signals.SIGQUIT) -> None:
-        """End the server: every connection breaks at once."""
+        """End the server: every connection breaks at once. What was committed last stays with SIGINT alone."""
         stop(self._process, how)
         self._running.pop_all().close()
 

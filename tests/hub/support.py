@@ -42,6 +42,9 @@ WORKFLOW = {
 EMBEDDED = pytest.mark.parametrize("kind", ["embedded"], indirect=True)
 """For what SQLite alone, or links of the hub's own, can show."""
 
+SERVED = pytest.mark.parametrize("kind", [pytest.param("served", marks=pytest.mark.engine)], indirect=True)
+"""For what PostgreSQL or a bucket alone can show."""
+
 
 class Clock:
     """Seconds since the epoch, as far as the hub knows."""

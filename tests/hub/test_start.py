@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tests.hub.support import write_config
+from tests.hub.support import Api, write_config
 from visionfleet.cli import app
+from visionfleet.config import DeploymentConfig
 from visionfleet.config.hub import Hub as Section
 from visionfleet.hub.context import Hub, HubUnavailable
+from visionfleet.hub.keys import list_keys, revoke_key
 from visionfleet.hub.serve import serve
-from visionfleet.hub.store import Store
+from visionfleet.hub.store import Store, schema
 
 
 def test_a_signing_key_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
@@ -114,3 +116,54 @@ def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     unknown = run(app, ["hub", "keys", "revoke", "nothing", *file])
     assert unknown.exit_code == 2
     assert "keys list" in unknown.output
+
+
+def test_the_schema_is_brought_up_to_date_without_a_hub(config: DeploymentConfig, tmp_path: Path) -> None:
+    for _ in range(2):
+        done = CliRunner().invoke(app, ["hub", "migrate", "--file", str(tmp_path / "visionfleet.yaml")])
+        assert done.exit_code == 0, done.output
+        assert done.output == f"the database has revision {newest()}\n"
+
+
+def newest() -> str:
+    return max(path.name for path in Path(schema.MIGRATIONS / "versions").glob("0*.py"))[:4]
+
+
+KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+
+
+def import_key(folder: Path, key: str | None, role: str = "worker", name: str = "pods") -> tuple[int, str]:
+    command = ["hub", "keys", "import", "--role", role, "--name", name, "--file", str(folder / "visionfleet.yaml")]
+    done = CliRunner().invoke(app, command, env={"VISIONFLEET_KEY": key})
+    assert key is None or len(key) < 8 or key not in done.output
+    return done.exit_code, done.output
+
+
+def test_a_key_from_a_secret_is_taken_once_however_often_it_is_brought(api: Api, tmp_path: Path) -> None:
+    code, output = import_key(tmp_path, KEY)
+    assert (code, "worker 'pods' is taken" in output) == (0, True)
+    again = import_key(tmp_path, KEY)
+    assert (again[0], "was there already" in again[1]) == (0, True)
+    assert again[1].split()[1] == output.split()[1]
+    lease = {"headers": {"Authorization": f"Bearer {KEY}"}, "json": {"worker": "w"}}
+    assert api.client.post("/worker/v1/lease", **lease).status_code == 204
+
+
+def test_a_key_that_is_there_in_another_role_or_was_revoked_is_refused(
+    config: DeploymentConfig, tmp_path: Path
+) -> None:
+    key_id = import_key(tmp_path, KEY)[1].split()[1]
+    code, output = import_key(tmp_path, KEY, role="client")
+    assert (code, f"{key_id} 'pods' and is a worker's: take another one" in output) == (2, True)
+    revoke_key(config, key_id)
+    code, output = import_key(tmp_path, KEY)
+    assert (code, "was revoked: take another one" in output) == (2, True)
+
+
+@pytest.mark.parametrize("key", [None, "", "short", "x" * 31, f"{KEY}\n", f"{KEY} {KEY}", "ü" * 32])
+def test_a_key_that_is_missing_or_could_be_guessed_or_not_sent_is_refused(
+    config: DeploymentConfig, tmp_path: Path, key: str | None
+) -> None:
+    code, output = import_key(tmp_path, key)
+    assert (code, "32 characters or more" in output) == (2, True)
+    assert not [key for key in list_keys(config) if key.name == "pods"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ import typer
 
 from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, FileOption, load_or_exit
 from visionfleet.cli.publish import fetch, publish
+
+KEY_VARIABLE = "VISIONFLEET_KEY"
 
 app = typer.Typer(help="The hub: workflows, models and batch processing for every deployment.", no_args_is_help=True)
 keys = typer.Typer(help="API keys of the file's workspace.", no_args_is_help=True)
@@ -37,6 +40,18 @@ def serve(
         raise typer.Exit(FAILED) from error
 
 
+@app.command()
+def migrate(file: FileOption = DEFAULT_FILE) -> None:
+    """Bring the database's schema up to date, as each start of the hub does; hubs of the release before go on."""
+    config = load_or_exit(file)
+    from visionfleet.hub.store import Store  # noqa: PLC0415 - slow to import
+
+    with _database_errors():
+        store = Store.open(config.hub)
+        typer.echo(f"the database has revision {store.revision}")
+        store.close()
+
+
 def _check_name(name: str) -> str:
     from visionfleet.hub.keys import MAX_NAME  # noqa: PLC0415
 
@@ -45,16 +60,20 @@ def _check_name(name: str) -> str:
     return name
 
 
+NameOption = Annotated[str, typer.Option(help="What the key is for.", callback=_check_name)]
+RoleOption = Annotated[
+    Literal["client", "worker", "server", "fleet"],
+    typer.Option(
+        help="client: everything a client does; worker: leases tasks; server: reads workflows and models; "
+        "fleet: enrols devices and lists them."
+    ),
+]
+
+
 @keys.command()
 def create(
-    name: Annotated[str, typer.Option(help="What the key is for.", callback=_check_name)],
-    role: Annotated[
-        Literal["client", "worker", "server", "fleet"],
-        typer.Option(
-            help="client: everything a client does; worker: leases tasks; server: reads workflows and models; "
-            "fleet: enrols devices and lists them."
-        ),
-    ] = "client",
+    name: NameOption,
+    role: RoleOption = "client",
     file: FileOption = DEFAULT_FILE,
 ) -> None:
     """Make a key and print it, this once: only its digest is kept."""
@@ -65,6 +84,22 @@ def create(
         key_id, key = create_key(config, name=name, role=role)
     typer.echo(f"key {key_id} for {role} '{name}' in workspace '{config.workspace}'; it is not shown again:", err=True)
     typer.echo(key)
+
+
+@keys.command("import")
+def import_(name: NameOption, role: RoleOption, file: FileOption = DEFAULT_FILE) -> None:
+    """Take the key that VISIONFLEET_KEY holds, as from a cluster's Secret; one that is there already stays as it is."""
+    config = load_or_exit(file)
+    from visionfleet.hub.errors import HubError  # noqa: PLC0415
+    from visionfleet.hub.keys import import_key  # noqa: PLC0415
+
+    try:
+        with _database_errors():
+            key_id, is_new = import_key(config, os.environ.get(KEY_VARIABLE, ""), name=name, role=role)
+    except HubError as error:
+        typer.echo(f"{KEY_VARIABLE}: {error}", err=True)
+        raise typer.Exit(BAD_INPUT) from error
+    typer.echo(f"key {key_id} for {role} '{name}' {'is taken' if is_new else 'was there already'}")
 
 
 @keys.command("list")

@@ -20,6 +20,7 @@ from visionfleet.hub.store.locks import take_turns
 from visionfleet.hub.store.tables import ApiKey
 
 KEY_BYTES = 32
+MIN_IMPORTED_KEY = 32
 MAX_NAME = 64
 
 
@@ -54,6 +55,27 @@ def create_key(config: DeploymentConfig, *, name: str, role: Role | str = Role.C
     """
     with _opened(config) as store, store.write() as session:
         return _add_key(session, store.clock(), config.workspace, name, Role(role))
+
+
+def import_key(config: DeploymentConfig, key: str, *, name: str, role: Role | str) -> tuple[str, bool]:
+    """Take a key that was made elsewhere; gives its id, and whether it is new.
+
+    Raises HubError `key_invalid` for one that could be guessed or not sent, and `key_taken` for one that is there in
+    another role, or was revoked.
+    """
+    if len(key) < MIN_IMPORTED_KEY or not (key.isascii() and key.isprintable() and " " not in key):
+        message = f"a key has {MIN_IMPORTED_KEY} characters or more, without blanks or the end of a line"
+        raise HubError(400, "key_invalid", f"{message}: take letters and digits, as `openssl rand -hex 32` prints")
+    with _opened(config) as store, store.write() as session:
+        take_turns(session, "key", _digest(key))
+        known = session.scalar(select(ApiKey).where(ApiKey.digest == _digest(key)))
+        if known is None:
+            return _store_key(session, store.clock(), config.workspace, name, Role(role), key), True
+        if (known.workspace, known.role) != (config.workspace, role) or known.revoked_at is not None:
+            state = "was revoked" if known.revoked_at is not None else f"is a {known.role}'s"
+            message = f"this key is there as {known.id} '{known.name}' and {state}: take another one"
+            raise HubError(409, "key_taken", message, key=known.id)
+        return known.id, False
 
 
 def replace_device_key(store: Store, workspace: str, device: str) -> tuple[str, str]:
@@ -103,10 +125,14 @@ def identify(store: Store, workspace: str, key: str | None) -> Caller:
 
 def _add_key(session: Session, now: float, workspace: str, name: str, role: Role) -> tuple[str, str]:
     key = f"vf_{secrets.token_urlsafe(KEY_BYTES)}"
+    return _store_key(session, now, workspace, name, role, key), key
+
+
+def _store_key(session: Session, now: float, workspace: str, name: str, role: Role, key: str) -> str:
     key_id = uuid.uuid4().hex[:12]
     row = ApiKey(id=key_id, workspace=workspace, name=name, role=role, digest=_digest(key), created_at=now)
     session.add(row)
-    return key_id, key
+    return key_id
 
 
 @contextmanager

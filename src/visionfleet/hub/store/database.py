@@ -32,6 +32,7 @@ class Store:
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
+        self.revision = ""  # of the schema, once it is up to date
         self._reader = engine.execution_options(**_READER[engine.dialect.name])
         self.clock = clock
 
@@ -50,10 +51,10 @@ class Store:
             raise database.unavailable(error) from error
         return store
 
-    def migrate(self) -> str:
-        """Run the migrations that this database has not had; gives the revision that it has then."""
+    def migrate(self) -> None:
+        """Run the migrations that this database has not had."""
         with self._writer() as connection:
-            return bring_up_to_date(connection)
+            self.revision = bring_up_to_date(connection)
 
     @contextmanager
     def read(self) -> Generator[Session]:
