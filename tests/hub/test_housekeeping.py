@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.hub.support import STAGING, Api, Clock, jpeg
 from visionfleet.hub import housekeeping, tasks
 from visionfleet.hub.context import Hub
+from visionfleet.hub.deployments import fetch, publish
 from visionfleet.hub.objects.storage import Storage, StorageError
 from visionfleet.hub.staging.batches import SECONDS_A_DAY
 from visionfleet.hub.store.tables import Task, TaskKind
+from visionfleet.projections.published import published_folder
 
 
 def test_a_task_that_cannot_be_ended_keeps_no_other_from_its_end(
@@ -50,3 +54,15 @@ def test_a_batch_that_cannot_be_removed_keeps_no_other_from_going(
     monkeypatch.setattr(Storage, "delete", refuse_first)
     assert housekeeping.sweep(api.hub) == 1
     assert [batch["batchId"] for batch in api.get(STAGING).json()["batches"]] == ["bad"]
+
+
+def test_what_is_published_outlives_every_retention(api: Api, clock: Clock, tmp_path: Path) -> None:
+    """A rollback asks for it, however long ago it was."""
+    file = tmp_path / "visionfleet.yaml"
+    folder = published_folder(file, api.hub.config)
+    publish(api.hub.storage, folder, print)
+    api.upload("old", "one.jpg", jpeg())
+    clock.advance(100 * api.hub.config.hub.retention_days * SECONDS_A_DAY)
+    assert housekeeping.sweep(api.hub) == 1
+    fetch(api.hub.storage, folder.digest, tmp_path / "pod", print)
+    assert (tmp_path / "pod/visionfleet.yaml").read_bytes() == file.read_bytes()
