@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -33,11 +34,11 @@ WORKFLOW = {
 class Stack:
     """Processes on free ports of the loopback, each with its log in `folder`."""
 
-    def __init__(self, folder: Path, **batch: Any) -> None:
+    def __init__(self, folder: Path, hub: Mapping[str, Any] | None = None, **batch: Any) -> None:
         self.folder = folder
         self.file = folder / "visionfleet.yaml"
         self.exits = ExitStack()
-        self._write_file(batch)
+        self._write_file(hub or {}, batch)
         self.config = load(self.file)
         self.url = self.config.hub.public_url
         self.client_key = create_key(self.config, name="client", role="client")[1]
@@ -50,11 +51,21 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         self.exits.close()
 
-    def start_hub(self) -> subprocess.Popen[bytes]:
+    def start_hub(self, port: int | None = None) -> subprocess.Popen[bytes]:
+        """Start a hub on the file's port, or another one beside it, and talk to it from now on."""
         command = [sys.executable, "-m", "visionfleet", "hub", "serve", "--file", str(self.file)]
-        hub = self.exits.enter_context(running(command, self.folder / "hub.log"))
-        wait_until(self._hub_is_ready, f"the hub is ready: {self.folder / 'hub.log'}")
+        if port is not None:
+            command += ["--port", str(port)]
+            self.talk_to(f"http://127.0.0.1:{port}")
+        log = self.folder / f"hub{port or ''}.log"
+        hub = self.exits.enter_context(running(command, log))
+        wait_until(self._hub_is_ready, f"the hub is ready: {log}")
         return hub
+
+    def talk_to(self, url: str) -> None:
+        """Send what follows to the hub at `url`."""
+        self.url = url
+        self.http.base_url = httpx.URL(url)
 
     def start_inference(self, *options: str) -> str:
         """Start the stub; gives its URL."""
@@ -121,14 +132,14 @@ class Stack:
         [file] = self.listing(f"{job}-export", "results")
         return [json.loads(line) for line in httpx.get(file["downloadURL"]).text.splitlines()]
 
-    def _write_file(self, batch: dict[str, Any]) -> None:
+    def _write_file(self, hub: Mapping[str, Any], batch: dict[str, Any]) -> None:
         (self.folder / "workflows").mkdir()
         (self.folder / "workflows" / "look.json").write_text(json.dumps(WORKFLOW))
         document = {
             "apiVersion": "visionfleet/v1",
             "name": "e2e",
             "workspace": WORKSPACE,
-            "hub": {"port": free_port()},
+            "hub": {"port": free_port(), **hub},
             "batch": batch,
         }
         self.file.write_text(json.dumps(document))
