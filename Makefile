@@ -90,6 +90,7 @@ lock: | $(UV) ## resolve the locks again
 # the larger set first: a tool of development may not take the newest of what both need
 	$(UV) $(COMPILE) pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(UV) $(COMPILE) pyproject.toml --all-extras --constraint requirements/dev.txt --output-file requirements/runtime.txt
+	$(UV) $(COMPILE) pyproject.toml --constraint requirements/runtime.txt --output-file requirements/image.txt
 	$(UV) $(COMPILE) requirements/inference.in --override requirements/inference-overrides.txt --output-file src/visionfleet/local/inference-1.8.3.txt
 
 clean: ## remove what make made here; the cache stays
