@@ -36,6 +36,8 @@ DATABASE = "hub"
 DATABASE_LOGS = ("postgresql", "upgrade")
 # RDS adds storage by itself, up to so many times what the file says: a full database stops the hub
 STORAGE_HEADROOM = 5
+# the chart's migration runs before the hub's own account is there, and fetches the deployment's folder from the bucket
+FURTHER_ACCOUNTS = {"hub": ("hub-migration",)}
 BATCHES = "batches/"  # where the hub keeps what expires; model packages and engines lie elsewhere
 # Deleted batches are gone a day later; what else is overwritten or deleted can be brought back for a month.
 BATCH_NONCURRENT_DAYS = 1
@@ -258,8 +260,12 @@ class HubStore(pulumi.ComponentResource):
 
     def _pod_role(self, name: str, service_account: str, cluster: Cluster) -> aws.iam.Role:
         account = ServiceAccount(cluster.name, NAMESPACE, service_account)
-        role = pod_role(name, account, self)
+        others = FURTHER_ACCOUNTS.get(service_account, ())
+        role = pod_role(name, account, self, others)
         associate(name, account, cluster.name, role, role)
+        for other in others:
+            further = ServiceAccount(cluster.name, NAMESPACE, other)
+            associate(f"{self._name}-{other}", further, cluster.name, role, role)
         return role
 
     def _machine_role(self, name: str) -> aws.iam.Role:

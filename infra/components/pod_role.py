@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -21,8 +22,8 @@ class ServiceAccount:
     name: str
 
 
-def pod_role(name: str, account: ServiceAccount, parent: pulumi.Resource) -> aws.iam.Role:
-    """A role for the pods of `account`.
+def pod_role(name: str, account: ServiceAccount, parent: pulumi.Resource, others: Sequence[str] = ()) -> aws.iam.Role:
+    """A role for the pods of `account`, and of `others` in its namespace.
 
     The tags that EKS sends with the request keep other pods, and other clusters of the AWS account, from the role:
     https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
@@ -31,7 +32,7 @@ def pod_role(name: str, account: ServiceAccount, parent: pulumi.Resource) -> aws
         "StringEquals": {
             "aws:RequestTag/eks-cluster-name": account.cluster,
             "aws:RequestTag/kubernetes-namespace": account.namespace,
-            "aws:RequestTag/kubernetes-service-account": account.name,
+            "aws:RequestTag/kubernetes-service-account": [account.name, *others] if others else account.name,
         }
     }
     return aws.iam.Role(

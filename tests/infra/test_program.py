@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shutil
@@ -165,7 +166,12 @@ def test_hub_and_workers_are_pods_where_there_is_a_cluster(recording: Recording)
     accounts = {a.name: (a.inputs["namespace"], a.inputs["serviceAccount"]) for a in associations}
     assert accounts["acme-vision-hub"] == ("visionfleet", "hub")
     assert accounts["acme-vision-worker"] == ("visionfleet", "worker")
-    assert recording.one("aws:iam/role:Role", "acme-vision-hub").inputs["assumeRolePolicy"].count("pods.eks") == 1
+    assert accounts["acme-vision-hub-migration"] == ("visionfleet", "hub-migration")
+    policy = recording.one("aws:iam/role:Role", "acme-vision-hub").inputs["assumeRolePolicy"]
+    assert policy.count("pods.eks") == 1
+    assert json.loads(policy)["Statement"][0]["Condition"]["StringEquals"][
+        "aws:RequestTag/kubernetes-service-account"
+    ] == ["hub", "hub-migration"]
 
 
 def test_every_problem_of_the_file_is_told_without_a_traceback(tmp_path: Path) -> None:
