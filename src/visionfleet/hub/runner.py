@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
+from visionfleet.hub.executor import Executor
 from visionfleet.hub.housekeeping import bury_overdue, end_failed, forget_fleet, sweep
 from visionfleet.hub.processing.exports import run_export
 from visionfleet.hub.processing.logs import Event, write_task_log
@@ -44,11 +45,13 @@ class Stopped(Exception):
 class Runner:
     """Threads that work until `stop`."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, executor: Executor | None = None) -> None:
         self._hub = hub
         self._stopping = threading.Event()
         self._threads = [threading.Thread(target=self._work, name=f"task-{n}") for n in range(HUB_THREADS)]
         self._threads.append(threading.Thread(target=self._tidy, name="tidy"))
+        if executor is not None:
+            self._threads.append(threading.Thread(target=executor.run, args=(self._stopping,), name="executor"))
         if hub.storage.direct:
             self._threads.append(threading.Thread(target=self._look, name="look"))
 

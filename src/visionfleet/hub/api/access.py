@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -12,6 +14,9 @@ from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.keys import Caller, Role, identify
 from visionfleet.hub.pages import Page
+
+SERVICE_VARIABLE = "VISIONFLEET_HUB_SERVICE"
+"""Environment variable with the URL by which pods of the hub's own cluster reach it."""
 
 _bearer = HTTPBearer(auto_error=False, description="the same key as `api_key`")
 
@@ -23,7 +28,13 @@ def get_hub(request: Request) -> Hub:
 
 
 def get_base_url(request: Request) -> str:
-    """Where the caller reaches this hub: the file's `hub.url`, else the address that the request came by."""
+    """Where the caller reaches this hub: the file's `hub.url`, else the address that the request came by.
+
+    A pod came by the Service of its cluster, and the address for those outside may lead nowhere from there.
+    """
+    service = os.environ.get(SERVICE_VARIABLE, "").rstrip("/")
+    if service and request.headers.get("host") == urlsplit(service).netloc:
+        return service
     url = get_hub(request).config.hub.url
     return str(url or request.base_url).rstrip("/")
 

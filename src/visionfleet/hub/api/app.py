@@ -13,15 +13,20 @@ from visionfleet.hub.api.bodies import LimitedBodies
 from visionfleet.hub.api.faults import install_fault_handlers
 from visionfleet.hub.api.metrics import install_metrics
 from visionfleet.hub.context import Hub
+from visionfleet.hub.executor import executor_of
 from visionfleet.hub.runner import Runner
 
 
 def create_app(hub: Hub) -> FastAPI:
-    """The hub as an application; its runner works while the application does."""
+    """The hub as an application; its runner works while the application does.
+
+    Raises HubUnavailable where the file asks for an executor that cannot be.
+    """
+    executor = executor_of(hub)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        runner = Runner(hub)
+        runner = Runner(hub, executor)
         runner.start()
         yield
         runner.stop()

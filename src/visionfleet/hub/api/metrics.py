@@ -1,4 +1,4 @@
-"""Prometheus metrics at `/metrics`: requests by route, tasks by kind and state, devices by state."""
+"""Prometheus metrics at `/metrics`: requests by route, tasks by kind and state, devices by state, Jobs of workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from visionfleet.config.batch import Executor
 from visionfleet.hub.context import Hub
+from visionfleet.hub.executor.metrics import ERRORS, JOBS
 from visionfleet.hub.fleet.devices import count_devices
 from visionfleet.hub.store.tables import Task
 
@@ -58,6 +60,9 @@ def install_metrics(app: FastAPI, hub: Hub) -> None:
     registry = CollectorRegistry()
     registry.register(_Tasks(hub))
     registry.register(_Devices(hub))
+    if hub.config.batch.executor == Executor.KUBERNETES:
+        registry.register(ERRORS)
+        registry.register(JOBS)
     seconds = Histogram(
         "visionfleet_hub_request_seconds",
         "Time from a request to its answer",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 
 from visionfleet.hub.api.access import ClientWorkspace, HubDep, PageDep
-from visionfleet.hub.processing import jobs
+from visionfleet.hub.processing import jobs, restart
 
 router = APIRouter(prefix="/batch-processing/v1/external/{workspace}/jobs", tags=["batch processing"])
 
@@ -64,3 +64,14 @@ def list_logs(
 def abort_job(hub: HubDep, workspace: ClientWorkspace, job_id: str) -> dict[str, Any]:
     """End the job now."""
     return jobs.abort_job(hub, workspace, job_id)
+
+
+@router.post("/{job_id}/restart")
+def restart_job(
+    hub: HubDep,
+    workspace: ClientWorkspace,
+    job_id: str,
+    override: Annotated[dict[str, Any] | None, Body()] = None,
+) -> dict[str, Any]:
+    """Process what an ended job has left."""
+    return restart.restart_job(hub, workspace, job_id, override)

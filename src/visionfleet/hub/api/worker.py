@@ -25,7 +25,11 @@ router = APIRouter(prefix="/worker/v1", tags=["workers"])
 @router.post("/lease", response_model=Lease, responses={204: {"description": "there is nothing to do"}})
 def lease(hub: HubDep, _caller: WorkerCaller, base_url: BaseUrl, request: LeaseRequest) -> Lease | Response:
     """The next task."""
-    return leases.lease(hub, request, base_url) or Response(status_code=204)
+    found = leases.lease(hub, request, base_url)
+    if found is not None:
+        return found
+    waits = leases.has_waiting(hub, request.stage_id)
+    return Response(status_code=204, headers={"Retry-After": "1"} if waits else None)
 
 
 @router.post("/tasks/{task_id}/heartbeat")

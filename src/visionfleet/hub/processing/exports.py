@@ -16,10 +16,10 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import task_cancelled
 from visionfleet.hub.objects.storage import Storage
-from visionfleet.hub.processing.definitions import parse_definition
+from visionfleet.hub.processing.definitions import definition_of
 from visionfleet.hub.processing.outputs import Output, add_files
 from visionfleet.hub.processing.results import merge_csv, merge_jsonl
-from visionfleet.hub.processing.stages import PROCESSING, settle
+from visionfleet.hub.processing.stages import PROCESSING, newest_stage, settle
 from visionfleet.hub.store.tables import ContentType, File, Job, Stage, Task
 from visionfleet.protocol import FAILURES_PART, RESULTS_PART
 
@@ -31,12 +31,12 @@ def run_export(hub: Hub, task: Task, check: tasks.Check) -> None:
     with hub.store.read() as session:
         job = session.get_one(Job, task.job_row)
         stage = session.get_one(Stage, task.stage_id)
-        source = session.scalars(select(Stage).where(Stage.job_row == job.row, Stage.name == PROCESSING)).one()
+        source = newest_stage(session, job.row, PROCESSING)
+        if source is None or source.output_batch_row is None or stage.output_batch_row is None:
+            raise task_cancelled(task.id)
+        output_row = stage.output_batch_row
         parts = _files_by_part(session, source)
-    output_row = stage.output_batch_row
-    if output_row is None or source.output_batch_row is None:
-        raise task_cancelled(task.id)
-    as_csv = parse_definition(job.definition).processing_specification.aggregation_format == "csv"
+    as_csv = definition_of(job).processing_specification.aggregation_format == "csv"
     writer = _Writer(hub.storage, f"batches/{output_row}", check, as_csv)
     written = [output for part, files in parts.items() for output in writer.write(part, files)]
     with hub.store.write() as session:

@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError, not_found
 from visionfleet.hub.ids import check_display_name, check_job_id, iso
 from visionfleet.hub.pages import Page, answer, fetch, fetch_by_position
-from visionfleet.hub.processing.definitions import JobDefinition, check_against_workflow, parse_definition
+from visionfleet.hub.processing.definitions import parse_definition
 from visionfleet.hub.processing.logs import SEVERITIES, Event, log_query, log_view, write_log
-from visionfleet.hub.processing.stages import PROCESSING, STAGE_NAMES, end_job, start_stage
-from visionfleet.hub.registry import UnknownWorkflow
+from visionfleet.hub.processing.planning import check_job, plan_processing
+from visionfleet.hub.processing.stages import PROCESSING, STAGE_NAMES, end_job
 from visionfleet.hub.staging.batches import check_not_expired, get_batch
 from visionfleet.hub.store.locks import kept, locked, take_turns
 from visionfleet.hub.store.tables import (
@@ -24,7 +23,6 @@ from visionfleet.hub.store.tables import (
     BatchType,
     ContentType,
     File,
-    ImageState,
     Job,
     JobLog,
     Part,
@@ -32,11 +30,8 @@ from visionfleet.hub.store.tables import (
     Stage,
     StatusType,
     Task,
-    TaskImage,
-    TaskKind,
     TaskState,
 )
-from visionfleet.protocol import MachineType
 
 TASK_STATUS = {
     TaskState.QUEUED: StatusType.INFO,
@@ -51,7 +46,7 @@ def create_job(hub: Hub, workspace: str, job_id: str, name: str | None, body: di
     """Start a job on the images that its batch holds now."""
     check_job_id(job_id)
     definition = parse_definition(body)
-    image_input = _check_job(hub, workspace, definition)
+    check_job(hub, workspace, definition)
     now = hub.store.clock()
     with hub.store.write() as session:
         take_turns(session, "job", workspace, job_id)
@@ -75,7 +70,7 @@ def create_job(hub: Hub, workspace: str, job_id: str, name: str | None, body: di
         )
         session.add(job)
         session.flush()
-        _plan(hub, session, job, definition, image_input, images)
+        plan_processing(hub, session, job, definition, images)
         write_log(
             session, now, job.row, Event("info", "job_created", {"images": len(images), "batchId": batch.batch_id})
         )
@@ -87,13 +82,13 @@ def list_jobs(hub: Hub, workspace: str, page: Page) -> dict[str, Any]:
     with hub.store.read() as session:
         query = select(Job).where(Job.workspace == workspace)
         rows, token = fetch(session, query, Job.row, page, newest_first=True)
-    return answer("jobs", rows, _job_view, token)
+    return answer("jobs", rows, job_view, token)
 
 
 def show_job(hub: Hub, workspace: str, job_id: str) -> dict[str, Any]:
     """A job's metadata."""
     with hub.store.read() as session:
-        return {"job": _job_view(get_job(session, workspace, job_id))}
+        return {"job": job_view(get_job(session, workspace, job_id))}
 
 
 def list_stages(hub: Hub, workspace: str, job_id: str) -> dict[str, Any]:
@@ -106,7 +101,7 @@ def list_stages(hub: Hub, workspace: str, job_id: str) -> dict[str, Any]:
             .where(Stage.job_row == job.row)
             .order_by(Stage.started_at)
         )
-        return {"stages": [_stage_view(stage, output) for stage, output in session.execute(query)]}
+        return {"stages": [_stage_view(stage, output, job) for stage, output in session.execute(query)]}
 
 
 def list_tasks(hub: Hub, workspace: str, job_id: str, stage_id: str, page: Page) -> dict[str, Any]:
@@ -139,7 +134,7 @@ def abort_job(hub: Hub, workspace: str, job_id: str) -> dict[str, Any]:
         if job.is_terminal:
             raise HubError(409, "job_ended", f"job '{job_id}' has ended already", jobId=job_id)
         end_job(session, hub.store.clock(), job, StatusType.ERROR, "aborted by the user")
-        return {"job": _job_view(job)}
+        return {"job": job_view(job)}
 
 
 def get_job(session: Session, workspace: str, job_id: str) -> Job:
@@ -153,23 +148,6 @@ def get_job(session: Session, workspace: str, job_id: str) -> Job:
 
 def _find_job(session: Session, workspace: str, job_id: str) -> Job | None:
     return session.scalar(select(Job).where(Job.workspace == workspace, Job.job_id == job_id))
-
-
-def _check_job(hub: Hub, workspace: str, definition: JobDefinition) -> str:
-    """The image input's name, once the workflow and the machine that the job asks for are known to be there."""
-    specification = definition.processing_specification
-    if specification.workspace != workspace:
-        message = f"a job of workspace '{workspace}' cannot run workflows of another one"
-        raise HubError(400, "job_definition_invalid", message, workspace=specification.workspace)
-    workers = hub.config.batch.workers
-    if definition.compute_configuration.machine_type == MachineType.GPU and workers.gpu is None:
-        message = "this deployment has no GPU workers: ask for machine type 'cpu', or add batch.workers.gpu to the file"
-        raise HubError(400, "machine_type_unavailable", message, machineType="gpu")
-    try:
-        workflow = hub.registry.workflow(specification.workflow_id)
-    except UnknownWorkflow as error:
-        raise HubError(404, "workflow_not_found", str(error), workflowId=specification.workflow_id) from error
-    return check_against_workflow(definition, workflow)
 
 
 def _input_images(session: Session, batch: Batch, part: str | None) -> Sequence[int]:
@@ -195,30 +173,8 @@ def _input_images(session: Session, batch: Batch, part: str | None) -> Sequence[
     return rows
 
 
-def _plan(
-    hub: Hub, session: Session, job: Job, definition: JobDefinition, image_input: str, images: Sequence[int]
-) -> None:
-    """The processing stage: one task for each run of images."""
-    size = hub.config.batch.images_per_task
-    runs = [images[start : start + size] for start in range(0, len(images), size)]
-    stage = start_stage(hub, session, job, PROCESSING, len(runs), definition.max_parallel_tasks)
-    for run in runs:
-        allowed = definition.failures_allowed(len(run), hub.config.batch.max_failed_images)
-        task = tasks.enqueue(
-            session,
-            hub.store.clock(),
-            TaskKind.PROCESS,
-            {"image_input": image_input, "failures_allowed": allowed},
-            job_row=job.row,
-            stage_id=stage.id,
-            machine_type=definition.compute_configuration.machine_type,
-        )
-        session.flush()
-        rows = [{"task_id": task.id, "file_row": row, "state": ImageState.PENDING} for row in run]
-        session.execute(insert(TaskImage), rows)
-
-
-def _job_view(job: Job) -> dict[str, Any]:
+def job_view(job: Job) -> dict[str, Any]:
+    """A job in the words of the command line."""
     return {
         "jobId": job.job_id,
         "name": job.name,
@@ -227,21 +183,22 @@ def _job_view(job: Job) -> dict[str, Any]:
         "plannedStages": list(STAGE_NAMES),
         "error": job.error,
         "isTerminal": job.is_terminal,
-        "lastNotification": job.notification,
+        "lastNotification": job.obstacle or job.notification,
         "createdAt": iso(job.created_at),
         "lastUpdate": iso(job.updated_at),
-        "restartParametersOverride": [],
+        "restartParametersOverride": job.overrides,
     }
 
 
-def _stage_view(stage: Stage, output_batch: str | None) -> dict[str, Any]:
+def _stage_view(stage: Stage, output_batch: str | None, job: Job) -> dict[str, Any]:
+    obstacle = job.obstacle if stage.status_type == StatusType.INFO else None
     return {
         "processingStageId": stage.id,
         "processingStageName": stage.name,
         "tasksNumber": stage.tasks_number,
         "outputBatches": [] if output_batch is None else [output_batch],
         "startTimestamp": iso(stage.started_at),
-        "notification": stage.notification,
+        "notification": obstacle or stage.notification,
         "statusType": stage.status_type,
         "lastEventTimestamp": iso(stage.event_at),
     }

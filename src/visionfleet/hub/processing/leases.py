@@ -13,18 +13,19 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from visionfleet.config.batch import Executor
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.objects.errors import TooLarge
-from visionfleet.hub.processing.definitions import parse_definition
+from visionfleet.hub.processing.definitions import definition_of
 from visionfleet.hub.processing.logs import Event, write_task_log
 from visionfleet.hub.processing.outputs import Output, add_files
 from visionfleet.hub.processing.publishing import failure_of, output_row_of, publish, write_outputs
 from visionfleet.hub.processing.results import to_jsonl
 from visionfleet.hub.processing.stages import settle
 from visionfleet.hub.staging.batches import LEASE_URL_SECONDS, URL_SECONDS
-from visionfleet.hub.store.tables import ContentType, File, ImageState, Job, Task, TaskImage, TaskKind
+from visionfleet.hub.store.tables import ContentType, File, ImageState, Job, Task, TaskImage, TaskKind, TaskState
 from visionfleet.protocol import (
     MAX_FILE_BYTES,
     TASK_INCOMPLETE,
@@ -40,16 +41,19 @@ from visionfleet.protocol import (
 
 def lease(hub: Hub, request: LeaseRequest, base_url: str) -> Lease | None:
     """The next processing task for a worker, with the images that have no result yet."""
-    task = tasks.claim(hub.store, [TaskKind.PROCESS], request.worker, request.machine_type)
+    # the tasks of a stage are all of one machine type: that would only lead the database to a longer way to them
+    machine_type = request.machine_type if request.stage_id is None else None
+    task = tasks.claim(hub.store, [TaskKind.PROCESS], request.worker, machine_type, request.stage_id)
     if task is None:
         return None
     with hub.store.read() as session:
         job = session.get_one(Job, task.job_row)
         pending = _images(session, task.id, ImageState.PENDING)
         failures = _count(session, task.id, ImageState.FAILED)
-    definition = parse_definition(job.definition)
+    definition = definition_of(job)
     specification = definition.processing_specification
     kept = specification.images_outputs_to_be_persisted
+    in_pods = hub.config.batch.executor == Executor.KUBERNETES  # a pod has as many workers
     sign = hub.storage.sign
     return Lease(
         task_id=task.id,
@@ -64,12 +68,21 @@ def lease(hub: Hub, request: LeaseRequest, base_url: str) -> Lease | None:
         image_outputs=None if kept is None else tuple(kept),
         failures_allowed=task.payload["failures_allowed"],
         failures=failures,
-        workers_per_machine=definition.compute_configuration.workers_per_machine,
+        workers_per_machine=None if in_pods else definition.compute_configuration.workers_per_machine,
         images=tuple(
             LeaseImage(id=file.row, name=file.name, url=sign("GET", file.object_key, LEASE_URL_SECONDS, base_url))
             for file in pending
         ),
     )
+
+
+def has_waiting(hub: Hub, stage_id: str | None) -> bool:
+    """Whether tasks of the stage wait, for their next attempt or for others to end."""
+    if stage_id is None:
+        return False
+    waiting = select(Task.id).where(Task.stage_id == stage_id, Task.state == TaskState.QUEUED).limit(1)
+    with hub.store.read() as session:
+        return session.scalar(waiting) is not None
 
 
 def heartbeat(hub: Hub, task_id: str, token: int) -> int:

@@ -36,6 +36,14 @@ def write_outputs(hub: Hub, session: Session, task: Task) -> list[Output]:
     return [_write(hub, output_row_of(session, task), task, part, data) for part, data in contents.items()]
 
 
+def write_records(hub: Hub, session: Session, task: Task) -> list[Output]:
+    """As `write_outputs`, the records alone."""
+    if committed := _committed(session, task.id):
+        records = merge_chunks(hub.storage, committed)
+        return [_write(hub, output_row_of(session, task), task, RESULTS_PART, records)]
+    return []
+
+
 def publish(hub: Hub, session: Session, task: Task) -> None:
     """Add to the output batch what a task that failed had committed. A storage that fails here costs that alone."""
     try:

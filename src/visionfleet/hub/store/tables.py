@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Float, ForeignKey, Index, Integer, MetaData, String, UniqueConstraint, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # SQLite numbers rows by itself only for the type INTEGER
@@ -163,7 +163,10 @@ class File(Table):
 
 
 class Job(Table):
-    """A batch job; `definition` is what the client sent, as it sent it."""
+    """A batch job; `definition` is what the client sent, as it sent it, and `overrides` what each restart changed.
+
+    `obstacle` is what keeps the job's workers from running, while something does.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (UniqueConstraint("workspace", "job_id"),)
@@ -180,6 +183,8 @@ class Job(Table):
     created_at: Mapped[float]
     updated_at: Mapped[float]
     deadline: Mapped[float | None]
+    obstacle: Mapped[str | None] = mapped_column(String(1024))
+    overrides: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list, server_default=text("'[]'"))
 
 
 class Stage(Table):
@@ -205,11 +210,14 @@ class Task(Table):
     """
 
     __tablename__ = "tasks"
-    __table_args__ = (Index(None, "state", "kind", "machine_type", "run_after"),)
+    __table_args__ = (
+        Index(None, "state", "kind", "machine_type", "run_after"),
+        Index(None, "stage_id", "state", "run_after"),
+    )
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     kind: Mapped[str] = mapped_column(String(16))
     job_row: Mapped[int | None] = mapped_column(ForeignKey("jobs.row", ondelete="CASCADE"), index=True)
-    stage_id: Mapped[str | None] = mapped_column(ForeignKey("stages.id", ondelete="CASCADE"), index=True)
+    stage_id: Mapped[str | None] = mapped_column(ForeignKey("stages.id", ondelete="CASCADE"))
     machine_type: Mapped[str | None] = mapped_column(String(8))
     payload: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16))
