@@ -142,7 +142,7 @@ def preview(stack: Stack) -> int:
 
 def run_python(code: str) -> None:
     """Run code in an interpreter of its own."""
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", code], stdin=subprocess.DEVNULL, cwd=ROOT, check=True)
 
 
 def measure(rounds: int, runs: Sequence[Callable[[], object]]) -> list[Seconds]:

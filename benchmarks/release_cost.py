@@ -150,7 +150,9 @@ def release(side: Side, folder: Path, file: Path, hosts: Sequence[SshHost]) -> R
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
     }
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
     clock = time.perf_counter() - start
     assert done.returncode == 0, f"{side.playbook.name} failed:\n{(done.stdout + done.stderr)[-5000:]}"
     check_hosts(hosts, load(file))
@@ -209,7 +211,7 @@ def copy_release(source: SshHost, hosts: Sequence[SshHost]) -> None:
     """Give hosts what a release has left on another one: they need not go through it themselves."""
     parts = ("opt/visionfleet", "etc/systemd", "var/lib/visionfleet", "var/lib/standins", "run/standins")
     tar = ["tar", "-c", "-C", str(source.folder / "upper"), *parts]
-    archive = subprocess.run(tar, check=True, capture_output=True, timeout=60).stdout
+    archive = subprocess.run(tar, stdin=subprocess.DEVNULL, check=True, capture_output=True, timeout=180).stdout
     for host in hosts:
         unpack(host, archive)
 
@@ -218,7 +220,7 @@ def unpack(host: SshHost, archive: bytes) -> None:
     """Put the files of a tar archive on a host."""
     ssh = ["ssh", "-i", str(host.key), "-p", str(host.port), "-o", f"UserKnownHostsFile={host.known_hosts}"]
     subprocess.run(
-        [*ssh, "-o", "BatchMode=yes", "root@127.0.0.1", "tar -x -C /"], input=archive, check=True, timeout=60
+        [*ssh, "-o", "BatchMode=yes", "root@127.0.0.1", "tar -x -C /"], input=archive, check=True, timeout=180
     )
 
 

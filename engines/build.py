@@ -148,7 +148,13 @@ def module_folder(pins: str, module: str) -> Path:
         raise BuildError(f"{module} is not to be had: install Go, which fetches it")
     command = ["go", "mod", "download", "-json", module]
     done = subprocess.run(
-        command, cwd=HERE / pins, env=_go_environment(HERE), capture_output=True, text=True, check=False
+        command,
+        cwd=HERE / pins,
+        stdin=subprocess.DEVNULL,
+        env=_go_environment(HERE),
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
         raise BuildError(f"{module} is not to be had: {done.stdout.strip()}{done.stderr.strip()}")
@@ -224,7 +230,12 @@ def _install(engine: Engine, folder: Path) -> None:
     with (
         log.open("w") as output,
         subprocess.Popen(
-            command, cwd=HERE / engine.name, env=_go_environment(folder), stdout=output, stderr=output
+            command,
+            cwd=HERE / engine.name,
+            env=_go_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
         ) as child,
     ):
         while True:
@@ -272,7 +283,9 @@ def _on_path(engine: Engine) -> Path | None:
     found = shutil.which(engine.version_command[0]) if engine.version_command else None
     if found is None:
         return None
-    done = subprocess.run([found, *engine.version_command[1:]], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [found, *engine.version_command[1:]], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     version, wanted = _numbers(done.stdout), _numbers(engine.version)
     return Path(found).resolve().parent if version[:1] == wanted[:1] and version >= wanted else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 
@@ -41,6 +42,21 @@ def test_outputs_come_from_the_stack_that_is_asked_for(project: Path, tmp_path: 
     assert stack_outputs("acme/prod", project).region == "eu-central-1"
     command = "stack output --json --stack acme/prod --cwd"
     assert asked.read_text(encoding="utf-8") == f"{command} {project} --non-interactive\n"
+
+
+def test_what_a_loop_reads_its_stacks_from_stays_the_loop_s(project: Path, tmp_path: Path) -> None:
+    """As in `while read stack; do visionfleet outputs --stack "$stack"; done <stacks.txt`."""
+    stand_in(tmp_path / "bin", prints='{"region": "eu-central-1"}', first="read -r line || true")
+    (tmp_path / "stacks.txt").write_text("prod\nstaging\n", encoding="utf-8")
+    before = os.dup(0)
+    with (tmp_path / "stacks.txt").open() as stacks_file:
+        os.dup2(stacks_file.fileno(), 0)
+        try:
+            stack_outputs("prod", project)
+            assert os.read(0, 100) == b"prod\nstaging\n"
+        finally:
+            os.dup2(before, 0)
+            os.close(before)
 
 
 def test_the_project_may_lie_above(project: Path, tmp_path: Path) -> None:

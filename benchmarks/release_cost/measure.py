@@ -21,7 +21,7 @@ def main() -> int:
     """The exit code is the command's."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "no orphans can be adopted")
-    code = subprocess.call(sys.argv[2:])
+    code = subprocess.call(sys.argv[2:], stdin=subprocess.DEVNULL)
     while left := children():
         for child in left:
             with suppress(ProcessLookupError):

@@ -63,7 +63,13 @@ def _ask(stack: str, project: Path) -> Mapping[str, object]:
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "1"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, env=environment, timeout=TIMEOUT_SECONDS
+            command,
+            stdin=subprocess.DEVNULL,  # it asks nothing; and a pipe is shared with commands that come after this one
+            capture_output=True,
+            text=True,
+            check=False,
+            env=environment,
+            timeout=TIMEOUT_SECONDS,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = error.strerror if isinstance(error, OSError) else f"it took over {TIMEOUT_SECONDS} s"

@@ -26,11 +26,13 @@ pytestmark = pytest.mark.engine
 def test_what_a_command_leaves_running_is_counted_and_ended(tmp_path: Path) -> None:
     seconds = tmp_path / "seconds"
     command = [sys.executable, str(MEASURE), str(seconds), sys.executable, "-c", LEAVES_A_WORKER]
-    worker = subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+    worker = subprocess.run(
+        command, stdin=subprocess.DEVNULL, check=True, capture_output=True, text=True, timeout=120
+    ).stdout.strip()
     assert float(seconds.read_text()) >= 0.5
     assert not Path("/proc", worker).exists()
 
 
 def test_the_exit_code_is_the_commands(tmp_path: Path) -> None:
     command = [sys.executable, str(MEASURE), str(tmp_path / "seconds"), sys.executable, "-c", "raise SystemExit(3)"]
-    assert subprocess.run(command, check=False, timeout=30).returncode == 3
+    assert subprocess.run(command, stdin=subprocess.DEVNULL, check=False, timeout=120).returncode == 3

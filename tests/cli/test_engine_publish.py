@@ -22,7 +22,7 @@ pytestmark = pytest.mark.engine
 
 ACME = Path(__file__).parents[2] / "examples" / "acme"
 BUCKET = "vision"
-POD_SECONDS = 120
+POD_SECONDS = 360
 
 
 @pytest.fixture
@@ -53,7 +53,13 @@ def variables(endpoint: str, **others: str) -> dict[str, str]:
 def hub(environment: Mapping[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "visionfleet", "hub", *map(str, arguments)]
     return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120, check=False
+        command,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=360,
+        check=False,
     )
 
 
@@ -69,11 +75,14 @@ def test_a_bucket_that_is_not_there_yet_is_waited_for(server: VersityGW, file: P
     command = [sys.executable, "-m", "visionfleet", "hub", "fetch", "--digest", digest, "--to", str(tmp_path / "pod")]
     environment = {**os.environ, **variables(server.endpoint)}
     log = tmp_path / "log"
-    with log.open("w") as output, subprocess.Popen(command, env=environment, stderr=output) as fetch:
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment, stderr=output) as fetch,
+    ):
         with pytest.raises(subprocess.TimeoutExpired):
             fetch.wait(5)
         server.start()
-        assert fetch.wait(60) == 0, log.read_text()
+        assert fetch.wait(360) == 0, log.read_text()
     assert (tmp_path / "pod/visionfleet.yaml").read_bytes() == file.read_bytes()
 
 

@@ -33,7 +33,7 @@ QUICKSTART = Path(__file__).parents[2] / "examples/quickstart"
 MODEL = "colour-cells/1"
 FILES = ("weights.onnx", "class_names.txt", "inference_config.json")
 RED = [{"class": "red"}]
-READY_SECONDS = 120
+READY_SECONDS = 360
 
 pytestmark = pytest.mark.engine
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.docs.console import Command, matches
 from tests.engines.engine import running
 
-PAGE_SECONDS = 300  # several times what a page takes: the machine may be busy
+PAGE_SECONDS = 900  # several times what a page takes: the machine may be busy
 TIMED_OUT = 124  # as timeout(1) has it
 MARK = "--- command"
 # it ends at the first command that fails, and takes with it what the page has put into the background

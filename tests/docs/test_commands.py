@@ -60,7 +60,15 @@ class Deployment:
         """End what a guide that failed half-way has left running."""
         environment = {**os.environ, **self.shell.environment}
         down = [sys.executable, "-m", "visionfleet", "local", "down"]
-        subprocess.run(down, cwd=self.shell.folder, env=environment, capture_output=True, timeout=60, check=False)
+        subprocess.run(
+            down,
+            stdin=subprocess.DEVNULL,
+            cwd=self.shell.folder,
+            env=environment,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.engine
 IMAGE = "roboflow/roboflow-inference-server-cpu"
 VERSIONS = {"1.8.3": GOOD, "1.8.4": GOOD, "1.8.5": WRONG_ANSWERS}
 OF_THE_EXAMPLE = ("models/screws-3", "workflows/count-screws.json", "golden/screw.png")
-SECONDS = 1800  # two devices are brought up, released to, rebooted and reset
+SECONDS = 3600  # two devices are brought up, released to, rebooted and reset
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         for name in ("models", "workflows"):
             shutil.copytree(EXAMPLE / name, folder / name)
         (folder / "visionfleet.yaml").write_text(translate(file_of(GITOPS_GUIDE)))
-        subprocess.run(["git", "init", "--quiet", str(folder)], check=True)
+        subprocess.run(["git", "init", "--quiet", str(folder)], stdin=subprocess.DEVNULL, check=True)
         environment = {
             "PATH": f"{Path(sys.executable).parent}:{kubernetes}:{os.environ['PATH']}",
             "COLUMNS": "160",

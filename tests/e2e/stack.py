@@ -43,7 +43,9 @@ class Stack:
         self.url = self.config.hub.public_url
         self.client_key = create_key(self.config, name="client", role="client")[1]
         self.worker_key = create_key(self.config, name="worker", role="worker")[1]
-        self.http = self.exits.enter_context(httpx.Client(base_url=self.url, params={"api_key": self.client_key}))
+        self.http = self.exits.enter_context(
+            httpx.Client(base_url=self.url, params={"api_key": self.client_key}, timeout=60)
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -93,10 +95,11 @@ class Stack:
         environment = {**os.environ, "API_BASE_URL": self.url, "ROBOFLOW_API_KEY": self.client_key, "COLUMNS": "200"}
         done = subprocess.run(
             [str(runtime.inference), "rf-cloud", *arguments],
+            stdin=subprocess.DEVNULL,
             env=environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=360,
             check=False,
         )
         if done.returncode != 0:
@@ -118,7 +121,7 @@ class Stack:
             answer = self.http.post(url, params={"api_key": self.client_key, "fileName": name}, files={name: data})
             assert answer.status_code == 200, answer.text
 
-    def wait_for_job(self, job: str, seconds: float = 60) -> dict[str, Any]:
+    def wait_for_job(self, job: str, seconds: float = 360) -> dict[str, Any]:
         wait_until(lambda: self.job(job)["isTerminal"], f"job {job} ends", seconds)
         return self.job(job)
 

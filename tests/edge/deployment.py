@@ -44,8 +44,8 @@ EXAMPLE = ROOT / "examples" / "acme"
 CPU_IMAGE = "roboflow/roboflow-inference-server-cpu"
 JETSON_IMAGE = "roboflow/roboflow-inference-server-jetson-6.2.0"
 WORKFLOW = "count-screws"
-PLAY_SECONDS = 900
-HUB_SECONDS = 120
+PLAY_SECONDS = 2700
+HUB_SECONDS = 360
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 # what the stand-ins are not: of this architecture, and with a Jetson's disk
 _STAND_INS = ("-e", "preflight_architecture=x86_64", "-e", "preflight_disk_mb=1000", "-e", "preflight_memory_mb=0")
@@ -205,7 +205,13 @@ class Site:
         """What `visionfleet fleet status --json` shows."""
         command = [sys.executable, "-m", "visionfleet", "fleet", "status", "--json", "--file", str(self.file)]
         shown = subprocess.run(
-            command, env={**os.environ, **self.secrets}, capture_output=True, text=True, timeout=60, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **self.secrets},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert shown.returncode == 0, shown.stderr
         return json.loads(shown.stdout)

@@ -16,7 +16,7 @@ from tests.engines.engine import wait_until
 
 PROGRAM = "/opt/visionfleet/bin/visionfleet-device"
 SERVER = "http://127.0.0.1:9001"
-SERVE_SECONDS = 120
+SERVE_SECONDS = 360
 _HELD_AT = "/run/held-at"
 _POLL = 'while :; do curl -s -o /dev/null -w "%{http_code}\\n" --max-time 2 "$0"; sleep 0.1; done'
 
@@ -96,13 +96,13 @@ def watched(host: EdgeHost, log: Path) -> Generator[list[str]]:
     answers: list[str] = []
     with log.open("w") as output:
         command = ["nsenter", "--target", str(host.pid), "--all", "sh", "-c", _POLL, f"{SERVER}/readiness"]
-        poll = subprocess.Popen(command, stdout=output)
+        poll = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output)
         try:
             wait_until(lambda: log.stat().st_size, "the first answer")
             yield answers
         finally:
             poll.terminate()
-            poll.wait(10)
+            poll.wait(60)
     answers += log.read_text().split()
 
 
@@ -126,7 +126,7 @@ def hold_at(host: EdgeHost, step: str) -> None:
 
 def wait_until_held(host: EdgeHost) -> None:
     """Until it stands there."""
-    wait_until(lambda: host.run("test", "-e", _HELD_AT).returncode == 0, f"{host.name}'s release is held", 120)
+    wait_until(lambda: host.run("test", "-e", _HELD_AT).returncode == 0, f"{host.name}'s release is held", 360)
 
 
 def start_release(host: EdgeHost, release: str) -> None:
@@ -145,12 +145,14 @@ def wait_for_verdict(host: EdgeHost, release: str, result: str) -> None:
 
 def system_state(host: EdgeHost) -> str:
     """`running`, or `degraded` where a unit has failed."""
-    return host.run("systemctl", "is-system-running", "--wait", seconds=120).stdout.strip()
+    return host.run("systemctl", "is-system-running", "--wait", seconds=360).stdout.strip()
 
 
 def assert_nothing_stays(folder: Path) -> None:
     """No process or mount of a deployment that was in this folder."""
-    processes = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    processes = subprocess.run(
+        ["ps", "-eo", "args"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    ).stdout
     assert [line for line in processes.splitlines() if str(folder) in line] == []
     assert str(folder) not in Path("/proc/mounts").read_text()
 
@@ -162,6 +164,6 @@ def _picture() -> dict[str, str]:
 
 def _ask(host: EdgeHost, path: str, body: dict[str, Any]) -> tuple[int, Any]:
     command = ["curl", "-s", "--max-time", "60", "-w", "\n%{http_code}", "-H", "Content-Type: application/json"]
-    said = host.check("env", *command, "-d", json.dumps(body), SERVER + path, seconds=90)
+    said = host.check("env", *command, "-d", json.dumps(body), SERVER + path, seconds=360)
     answer, _, status = said.rpartition("\n")
     return int(status), json.loads(answer)

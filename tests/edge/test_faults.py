@@ -224,7 +224,7 @@ def test_a_power_cut_during_the_fetch_and_during_a_rollback_lead_to_what_served(
         site.begin("rollback.yml", "--limit", returning.name),
         site.begin("release.yml", "--limit", fetching.name),
     ]
-    wait_until(lambda: is_pulling(fetching), "the image comes", 120)
+    wait_until(lambda: is_pulling(fetching), "the image comes", 360)
     fetching.kill()
     wait_until_held(returning)
     cut_power(site.hosts)
@@ -284,7 +284,7 @@ def begin_trial(site: Site, host: EdgeHost) -> Play:
     """A run whose release serves on one device, and is in its soak."""
     before = info(host)["container"]["id"]
     play = site.begin("release.yml", "--limit", host.name)
-    wait_until(lambda: serves_in(info(host), before), "another container serves", 120)
+    wait_until(lambda: serves_in(info(host), before), "another container serves", 360)
     assert info(host)["trial"]["to"] == site.release_of(host)
     return play
 

@@ -201,7 +201,7 @@ def test_reports_wait_for_the_hub_and_arrive_with_their_own_times(site: Site, ho
 def report(site: Site) -> None:
     """As the timer has it done."""
     for host in site.hosts:
-        host.check("systemctl", "start", "visionfleet-report.service", seconds=120)
+        host.check("systemctl", "start", "visionfleet-report.service", seconds=360)
 
 
 def waiting(host: EdgeHost) -> list[dict[str, Any]]:

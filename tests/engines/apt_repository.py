@@ -94,7 +94,9 @@ def _release(index: bytes) -> str:
 
 
 def _run(*command: str, cwd: Path | None = None) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False, cwd=cwd)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False, cwd=cwd
+    )
     if done.returncode != 0:
         missing("a folder of Debian packages", f"{command[0]} failed: {done.stderr[-2000:]}")
     return done.stdout

@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.engines.engine import TOOL_SECONDS
+
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _SETTINGS = """
 [req]
@@ -61,5 +63,5 @@ class Authority:
         made = Certificate(stem.with_suffix(".crt"), stem.with_suffix(".key"))
         command = ["openssl", "req", "-x509", *_CURVE, "-config", str(settings), "-days", "1", *signed]
         command += ["-keyout", str(made.key), "-out", str(made.certificate)]
-        subprocess.run(command, check=True, capture_output=True, timeout=30)
+        subprocess.run(command, stdin=subprocess.DEVNULL, check=True, capture_output=True, timeout=TOOL_SECONDS)
         return made

@@ -60,7 +60,11 @@ class Buildah:
     def _pip(self) -> Iterator[str]:
         """How pip of this machine finds packages, for the pip of the build."""
         done = subprocess.run(
-            [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "pip", "config", "list"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         said = dict(line.split("=", 1) for line in done.stdout.splitlines())
         settings = {name.rsplit(".", 1)[-1]: value.strip("'") for name, value in said.items()}
@@ -73,7 +77,12 @@ class Buildah:
     def _run(self, *arguments: str) -> str:
         places = [f"--root={self.folder / 'images'}", f"--runroot={self.folder / 'run'}"]
         done = subprocess.run(
-            ["buildah", *places, *arguments], capture_output=True, text=True, timeout=SECONDS, check=False
+            ["buildah", *places, *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
         )
         assert done.returncode == 0, f"buildah {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
         return done.stdout

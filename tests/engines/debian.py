@@ -21,7 +21,7 @@ import pytest
 from tests.engines.engine import missing
 
 SUITE = "bookworm"
-BUILD_SECONDS = 900
+BUILD_SECONDS = 2700
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visionfleet" / "engines"
 
 _HOST = ("systemd", "systemd-sysv", "dbus", "openssh-server", "python3", "sudo", "iproute2", "ca-certificates", "curl")
@@ -76,7 +76,9 @@ def _make(root: Root) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(root.packages)}", *root.options]
     command += [SUITE, str(unfinished)]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False)
+    made = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+    )
     if made.returncode != 0:
         shutil.rmtree(unfinished, ignore_errors=True)
         missing("a Debian root folder", f"mmdebstrap failed: {made.stderr[-2000:]}")

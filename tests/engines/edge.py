@@ -38,7 +38,7 @@ from tests.engines import apt_repository
 from tests.engines.arm64 import arm64_root, power_off, suit_arm64
 from tests.engines.authority import Authority
 from tests.engines.debian import CACHE, EDGE, EDGE_ARM64, Root, root_folder
-from tests.engines.engine import missing, wait_until
+from tests.engines.engine import TOOL_SECONDS, missing, wait_until
 from tests.engines.nspawn import NETWORK, Host, made
 from tests.engines.registry import Registry, registry
 from tests.engines.tegra_standin import give_tegra
@@ -95,18 +95,24 @@ class EdgeHost(Host):
         super().wait_until_up()
         wait_until(self._greets, f"{self.name}'s sshd, see {self.log}", self.boot_seconds)
 
-    def ssh(self, command: str, user: str = USER, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def ssh(self, command: str, user: str = USER, seconds: float = TOOL_SECONDS) -> subprocess.CompletedProcess[str]:
         """A shell command over ssh."""
         ssh = ["ssh", *self.ssh_options, f"{user}@{self.address}", command]
-        return subprocess.run(ssh, capture_output=True, text=True, timeout=seconds, check=False)
+        return subprocess.run(
+            ssh, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
+        )
 
     def cut_network(self) -> None:
         """Pull the cable."""
-        subprocess.run(["ip", "link", "set", self.interface, "down"], check=True, timeout=10)
+        subprocess.run(
+            ["ip", "link", "set", self.interface, "down"], stdin=subprocess.DEVNULL, check=True, timeout=TOOL_SECONDS
+        )
 
     def restore_network(self) -> None:
         """Put the cable back: sshd answers."""
-        subprocess.run(["ip", "link", "set", self.interface, "up"], check=True, timeout=10)
+        subprocess.run(
+            ["ip", "link", "set", self.interface, "up"], stdin=subprocess.DEVNULL, check=True, timeout=TOOL_SECONDS
+        )
         wait_until(self._greets, f"{self.name}'s sshd", self.boot_seconds)
 
     def block(self, address: str) -> None:
@@ -232,15 +238,20 @@ def _interface(name: str, *addresses: str) -> Iterator[None]:
         except OSError as error:
             missing("a network for edge hosts", f"/dev/net/tun: {error}; run as root")
         for address in addresses:
-            subprocess.run(["ip", "addr", "add", f"{address}/32", "dev", name], check=True, timeout=10)
-        subprocess.run(["ip", "link", "set", name, "up"], check=True, timeout=10)
+            subprocess.run(
+                ["ip", "addr", "add", f"{address}/32", "dev", name],
+                stdin=subprocess.DEVNULL,
+                check=True,
+                timeout=TOOL_SECONDS,
+            )
+        subprocess.run(["ip", "link", "set", name, "up"], stdin=subprocess.DEVNULL, check=True, timeout=TOOL_SECONDS)
         yield
 
 
 def _ssh_key(folder: Path) -> Path:
     key = folder / "ssh_key"
     command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key)]
-    subprocess.run(command, check=True, timeout=10)
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, timeout=TOOL_SECONDS)
     return key
 
 

@@ -114,7 +114,7 @@ def _make_base_layer(layer: Path, architecture: str) -> None:
     """Packages are unpacked and not set up: Python needs no more."""
     command = ["mmdebstrap", "--quiet", "--variant=extract", f"--architectures={architecture}", "--format=tar"]
     command += [f"--include={','.join(_PACKAGES)}", "--dpkgopt=path-exclude=/usr/share/doc/*", SUITE, "-"]
-    made = subprocess.run(command, capture_output=True, timeout=BUILD_SECONDS, check=False)
+    made = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=BUILD_SECONDS, check=False)
     if made.returncode != 0:
         missing("a base for images", f"mmdebstrap failed: {made.stderr.decode(errors='replace')[-2000:]}")
     unfinished = layer.with_suffix(".unfinished")

@@ -14,7 +14,10 @@ from pathlib import Path
 import pytest
 
 REQUIRED = os.environ.get("VISIONFLEET_REQUIRE_ENGINES") == "1"
-STOP_SECONDS = 20
+STOP_SECONDS = 60
+# Limits are guards against what hangs: each is several times what a machine takes that is busy with other tests.
+WAIT_SECONDS = 120
+TOOL_SECONDS = 120  # a small command: ip, openssl, kubectl get …
 
 
 def missing(engine: str, how: str) -> None:
@@ -39,7 +42,12 @@ def running(
     """A process in a session of its own, its output in `log`; at the end it and its children are gone."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdout=output, stderr=output, env={**os.environ, **(environment or {})}, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**os.environ, **(environment or {})},
+            start_new_session=True,
         )
     try:
         yield process
@@ -62,7 +70,7 @@ def stop(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM)
         process.wait(STOP_SECONDS)
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
+def wait_until(condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
     """Wait for something to become true, and fail by name if it does not."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -77,10 +85,14 @@ def small_disk(folder: Path, size: int) -> Generator[Path]:
     """A file system of `size` bytes on `folder`, gone at the end."""
     folder.mkdir(exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+    is_mounted = (
+        os.geteuid() == 0
+        and subprocess.run(mount, stdin=subprocess.DEVNULL, check=False, capture_output=True).returncode == 0
+    )
+    if not is_mounted:
         missing("a small disk", "run as root, where a tmpfs may be mounted")
     try:
         yield folder
     finally:
         # lazily: a thread of the storage may hold a file for a moment longer
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(folder)], stdin=subprocess.DEVNULL, check=True)

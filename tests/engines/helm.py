@@ -23,7 +23,7 @@ from tests.engines.engine import missing
 
 CHART = Path(__file__).resolve().parents[2] / "charts" / "visionfleet"
 NAMESPACE = "visionfleet"
-WAIT_SECONDS = 240
+WAIT_SECONDS = 600  # several times what the slowest release takes: the machine may be busy
 
 Values = Mapping[str, Any]
 Object = dict[str, Any]

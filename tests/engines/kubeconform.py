@@ -22,7 +22,7 @@ from tests.engines.crds import crd_files
 from tests.engines.engine import missing, wait_until
 
 COMPONENTS = "#/components/schemas/"
-SECONDS = 60
+SECONDS = 300
 Schema = Mapping[str, Any]
 
 

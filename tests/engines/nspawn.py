@@ -27,9 +27,9 @@ import testinfra.host
 from testinfra.backend.base import BaseBackend, CommandResult
 
 from tests.engines.cgroups import own_groups, remove_groups
-from tests.engines.engine import missing, running, wait_until
+from tests.engines.engine import TOOL_SECONDS, missing, running, wait_until
 
-BOOT_SECONDS = 60
+BOOT_SECONDS = 180
 NAME_LENGTH = 12  # the kernel takes 15 characters for the interface ve-NAME
 NETWORK = "10.93"
 
@@ -142,7 +142,9 @@ class Host:
         image = self.folder / "disk.img"
         with image.open("xb") as file:
             file.truncate(size_mb * 1024 * 1024)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", str(image)], check=True, timeout=60)
+        subprocess.run(
+            ["mkfs.ext4", "-q", "-m", "0", str(image)], stdin=subprocess.DEVNULL, check=True, timeout=TOOL_SECONDS
+        )
 
     def start(self) -> None:
         """Boot, until systemd takes orders."""
@@ -173,19 +175,29 @@ class Host:
         Host.stop(self)  # there is nothing left to shut down in order
 
     def stop(self) -> None:
-        """Shut down in order; what does not within 20 s is killed."""
+        """Shut down in order; what does not within a minute is killed."""
         pid = self._systemd()
         self._process.close()
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def run(self, *command: str, check: bool = False, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, check: bool = False, seconds: float = TOOL_SECONDS
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command as the host's root."""
         inside = [*_inside(self.pid), *command]
-        return subprocess.run(inside, capture_output=True, text=True, errors="replace", timeout=seconds, check=check)
+        return subprocess.run(
+            inside,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds,
+            check=check,
+        )
 
-    def check(self, *command: str, seconds: float = 60) -> str:
+    def check(self, *command: str, seconds: float = TOOL_SECONDS) -> str:
         """The output of a command that must succeed."""
         done = self.run(*command, seconds=seconds)
         assert done.returncode == 0, f"{self.name}: {command} failed: {done.stdout}{done.stderr}"
@@ -226,7 +238,10 @@ class Host:
         if pid is None or (self.index is not None and not _has_address(self.interface, self.gateway)):
             return False
         asked = [*_inside(pid), "systemctl", "show", "--property=Version"]
-        return subprocess.run(asked, capture_output=True, check=False, timeout=self.boot_seconds).returncode == 0
+        done = subprocess.run(
+            asked, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=self.boot_seconds
+        )
+        return done.returncode == 0
 
     def _ended(self) -> None:
         self._unshare = None
@@ -295,4 +310,7 @@ def _children(pid: int) -> list[int]:
 def _has_address(interface: str, address: str) -> bool:
     """This machine's end of the cable is in; the kernel takes it away with the host."""
     command = ["ip", "-4", "addr", "show", "dev", interface]
-    return f"inet {address}/" in subprocess.run(command, capture_output=True, text=True, check=False, timeout=10).stdout
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=TOOL_SECONDS
+    )
+    return f"inet {address}/" in done.stdout

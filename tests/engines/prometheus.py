@@ -83,7 +83,7 @@ def _targets(pod: Mapping[str, Any], port: str) -> Iterator[Mapping[str, Any]]:
 def query(url: str, expression: str) -> list[dict[str, Any]]:
     """The samples that an expression has now: `metric` and `value`."""
     asked = f"{url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-    with urllib.request.urlopen(asked, timeout=10) as answer:  # noqa: S310 - a URL of this machine
+    with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310 - a URL of this machine
         return json.load(answer)["data"]["result"]
 
 

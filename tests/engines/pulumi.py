@@ -45,7 +45,7 @@ REAL_PLUGIN_SETTINGS = {
     "aws:skipMetadataApiCheck": "true",
     "aws:s3UsePathStyle": "true",
 }
-TIMEOUT_SECONDS = 600
+TIMEOUT_SECONDS = 1800
 INTERRUPT_DELAY_SECONDS = 1.0  # a creation takes this much longer, so that there is a middle to interrupt
 
 
@@ -142,7 +142,13 @@ class Stack:
         output = log.with_suffix(".txt")
         with output.open("w") as text:
             process = subprocess.Popen(
-                command, env=environment, stdout=text, stderr=text, cwd=self.project, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                stdout=text,
+                stderr=text,
+                cwd=self.project,
+                start_new_session=True,
             )
         try:
             _wait_for_creations(process, log, after)
@@ -173,6 +179,7 @@ class Stack:
         """Any command on the stack that must go well; returns what it printed."""
         done = subprocess.run(
             self._command(*arguments),
+            stdin=subprocess.DEVNULL,
             env=self.environment,
             cwd=self.folder,
             capture_output=True,
@@ -186,6 +193,7 @@ class Stack:
         log = self._log(command)
         done = subprocess.run(
             self._operation(command, "--event-log", str(log), *options),
+            stdin=subprocess.DEVNULL,
             env=self.environment,
             cwd=self.project,
             stdout=subprocess.PIPE,

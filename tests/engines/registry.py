@@ -84,7 +84,7 @@ class Registry:
         credentials = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         sent = {**(headers or {}), **({"Authorization": f"Basic {credentials}"} if self.login else {})}
         context = ssl.create_default_context(cafile=str(self.ca))
-        connection = http.client.HTTPSConnection(self.address, self.port, context=context, timeout=60)
+        connection = http.client.HTTPSConnection(self.address, self.port, context=context, timeout=300)
         try:
             connection.request(method, path, body, sent)
             return connection.getresponse()

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from tests.engines.engine import free_port, missing, running, wait_until
+from tests.engines.engine import TOOL_SECONDS, free_port, missing, running, wait_until
 
 _SERVE = """
 set -e
@@ -102,7 +102,12 @@ def _serving(root: Path, host: SshHost) -> Generator[None]:
 
 
 def _make_key(path: Path) -> Path:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)], check=True, timeout=30)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)],
+        stdin=subprocess.DEVNULL,
+        check=True,
+        timeout=TOOL_SECONDS,
+    )
     return path
 
 

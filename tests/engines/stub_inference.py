@@ -186,7 +186,7 @@ def fetch_workflow(state: State, workspace: str, workflow_id: str, api_key: str)
     query = urllib.parse.urlencode({"api_key": api_key})
     url = f"{state.platform}/{workspace}/workflows/{urllib.parse.quote(workflow_id)}?{query}"
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:  # noqa: S310 - the platform's URL is an option
+        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - the platform's URL is an option
             json.loads(json.load(response)["workflow"]["config"])["specification"]
     except urllib.error.HTTPError as error:
         known = {401: (401, UNAUTHORIZED), 403: (403, UNAUTHORIZED), 404: (404, NOT_FOUND)}

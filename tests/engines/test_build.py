@@ -89,8 +89,11 @@ def test_two_builds_at_once_build_once(empty: Path, tmp_path: Path) -> None:
     (empty / "go").write_text(script)
     (empty / "go").chmod(0o755)
     command = [sys.executable, str(SCRIPT), "pulumi"]
-    children = [subprocess.Popen(command, env=dict(os.environ), stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    said = [child.communicate(timeout=30)[0] for child in children]
+    children = [
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, env=dict(os.environ), stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = [child.communicate(timeout=120)[0] for child in children]
     assert [child.returncode for child in children] == [0, 0]
     assert calls.read_text() == "x\n"
     assert any("waiting for it" in text for text in said)

@@ -173,7 +173,7 @@ def post(server: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
 
 def _answer(request: urllib.request.Request) -> tuple[int, Any]:
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - the stub
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310 - the stub
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines.debian import EDGE, root_folder
+from tests.engines.engine import TOOL_SECONDS
 from tests.engines.sshd import SshHost, ssh_hosts
 
 pytestmark = pytest.mark.engine
@@ -20,4 +21,6 @@ def test_each_host_has_files_of_its_own(tmp_path: Path) -> None:
 def _over_ssh(host: SshHost, command: str) -> str:
     options = ["-i", str(host.key), "-o", f"UserKnownHostsFile={host.known_hosts}", "-o", "BatchMode=yes"]
     ssh = ["ssh", "-p", str(host.port), *options, "root@127.0.0.1", command]
-    return subprocess.run(ssh, check=True, capture_output=True, text=True, timeout=30).stdout
+    return subprocess.run(
+        ssh, stdin=subprocess.DEVNULL, check=True, capture_output=True, text=True, timeout=TOOL_SECONDS
+    ).stdout

@@ -146,7 +146,7 @@ def schemas(real_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
     for name in (*DEFINITIONS, "prometheus"):
         # too large for the annotation that plain apply writes
         real_cluster.kubectl("apply", "--server-side", *(f"--filename={file}" for file in crd_files(name)))
-    real_cluster.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
+    real_cluster.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=300s")
     folder = kubeconform.schemas(real_cluster, tmp_path_factory.mktemp("schemas"))
     return f"{folder}/{SCHEMA_FILE}"
 
@@ -161,11 +161,12 @@ class Repository:
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-eo", "pipefail", "-c", command],
+            stdin=subprocess.DEVNULL,
             cwd=self.folder,
             env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 

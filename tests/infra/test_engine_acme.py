@@ -54,6 +54,7 @@ def destroy_as_a_user(stack: Stack) -> subprocess.CompletedProcess[str]:
     command = ["pulumi", "destroy", "--yes", "--stack", stack.name, "--color", "never"]
     return subprocess.run(
         [*command, "--config-file", str(stack.folder / f"Pulumi.{stack.name}.yaml")],
+        stdin=subprocess.DEVNULL,
         cwd=stack.project,
         env=stack.environment,
         capture_output=True,

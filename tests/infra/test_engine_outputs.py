@@ -34,7 +34,15 @@ def stack(tmp_path: Path, pulumi: Pulumi) -> Stack:
 
 def visionfleet(stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "visionfleet", "outputs", "--stack", *arguments, "--project", str(stack.project)]
-    return subprocess.run(command, env=stack.environment, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=360,
+    )
 
 
 def test_a_stack_before_and_after_up(stack: Stack) -> None:

@@ -99,7 +99,13 @@ def test_what_is_up_is_what_the_file_says(life: Life) -> None:
 def test_visionfleet_reads_the_outputs_of_the_stack(life: Life) -> None:
     command = [sys.executable, "-m", "visionfleet", "outputs", "--stack", life.stack.name, "--json"]
     done = subprocess.run(
-        command, cwd=life.stack.folder, env=life.stack.environment, capture_output=True, text=True, check=True
+        command,
+        stdin=subprocess.DEVNULL,
+        cwd=life.stack.folder,
+        env=life.stack.environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     outputs = read_outputs(json.loads(done.stdout))
     assert outputs.endpoints == {"lab": f"https://{GROUP}"}

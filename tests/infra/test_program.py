@@ -207,5 +207,7 @@ def test_a_relative_path_starts_from_the_projects_root(monkeypatch: pytest.Monke
 def test_importing_the_program_loads_neither_the_files_models_nor_aws_services() -> None:
     loaded = "[name for name in ('visionfleet.config', 'pulumi_aws.ec2.vpc') if name in sys.modules]"
     code = f"import sys, infra.__main__; print({loaded})"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdin=subprocess.DEVNULL, cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout == "[]\n"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ def ansible(
     path = Path(sys.executable).with_name(command)
     given = {"PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "LANG": "C.UTF-8", "VISIONFLEET_FILE": str(file)}
     return subprocess.run(
-        [path, *arguments], cwd=folder, env={**given, **SECRETS, **environment}, capture_output=True, text=True,
-        check=False,
+        [path, *arguments], cwd=folder, env={**given, **SECRETS, **environment}, stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
@@ -173,6 +174,28 @@ def test_a_file_that_is_wrong_is_no_fleet_without_devices(tmp_path: Path, comman
     place, fix = done.stderr.splitlines()
     assert place.endswith("edge.groups[0].hardware: 'jetson-orin-nono' is not a known device class")
     assert fix.startswith("  did you mean 'jetson-orin-nano'?")
+
+
+@pytest.fixture
+def shared() -> Iterator[int]:
+    """A pipe as a pipeline's commands share it, which one of them has left non-blocking."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    yield read
+    os.close(read)
+    os.close(write)
+
+
+def test_a_pipeline_whose_input_does_not_block_reads_the_file_and_the_inventory(file: Path, shared: int) -> None:
+    """Ansible alone wants one that blocks, and has it in the way that the runbook names."""
+    programs = Path(sys.executable).parent
+    environment = {**os.environ, **SECRETS, "VISIONFLEET_FILE": str(file), "PATH": f"{programs}:{os.environ['PATH']}"}
+    script = f"visionfleet validate {file} && ansible-inventory --graph group_yard </dev/null"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=ROOT, env=environment, stdin=shared, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("@group_yard:\n  |--yard-01\n")
 
 
 def argument_specification(role: str) -> dict[str, Any]:

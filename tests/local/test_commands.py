@@ -55,11 +55,12 @@ class Local:
     def __call__(self, name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(name, *arguments),
+            stdin=subprocess.DEVNULL,
             cwd=self.folder,
             env={**os.environ, **self.environment, **environment},
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=300,
             check=False,
         )
 
@@ -73,10 +74,11 @@ class Local:
     def active_keys(self) -> int:
         listed = subprocess.run(
             [sys.executable, "-m", "visionfleet", "hub", "keys", "list"],
+            stdin=subprocess.DEVNULL,
             cwd=self.folder,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=True,
         )
         return listed.stdout.count("active")
@@ -202,6 +204,6 @@ def test_an_interrupted_up_leaves_nothing(local: Local, number: signal.Signals) 
         assert busy.returncode == 1
         assert "another 'visionfleet local' command is at work" in busy.stderr
         os.kill(up.pid, number)
-        assert up.wait(30) == 128 + number
+        assert up.wait(120) == 128 + number
     assert local.left() == []
     assert local.active_keys() == 0

@@ -92,7 +92,7 @@ def test_waits_until_it_answers(launch: Start) -> None:
     server = f"import http.server as h, time; time.sleep(0.7); {serve}"
     child = launch(*python(server))
     waited: list[None] = []
-    wait_ready(f"http://127.0.0.1:{port}/", child, timeout=20, on_wait=lambda: waited.append(None))
+    wait_ready(f"http://127.0.0.1:{port}/", child, timeout=120, on_wait=lambda: waited.append(None))
     assert waited
 
 
@@ -100,7 +100,7 @@ def test_does_not_wait_for_what_has_ended(launch: Start) -> None:
     child = launch(*python("import sys; sys.exit('no licence')"))
     began = time.monotonic()
     with pytest.raises(LocalError, match="child ended while it started") as failure:
-        wait_ready("http://127.0.0.1:9/", child, timeout=30)
+        wait_ready("http://127.0.0.1:9/", child, timeout=120)
     assert time.monotonic() - began < 10
     assert failure.value.log == "no licence"
 

@@ -63,7 +63,7 @@ def built(folder: Path) -> str:
     if kubernetes is None:
         missing("kubectl", "make engines")
     command = [f"{kubernetes}/kubectl", "kustomize", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -109,7 +109,7 @@ def test_a_clusters_api_takes_every_object(real_cluster: Cluster, tree: Path) ->
         # too large for the annotation that plain apply writes
         files = [f"--filename={file}" for file in crd_files(name)]
         real_cluster.kubectl("apply", "--server-side", *files)
-    real_cluster.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
+    real_cluster.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=300s")
     for namespace in ("argocd", "flux-system", "visionfleet"):
         real_cluster.namespace(namespace)
     flux = built(tree / "flux")

@@ -47,7 +47,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a test's coroutine; no test may take long."""
 
     async def limited() -> T:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             return await coroutine
 
     return asyncio.run(limited())

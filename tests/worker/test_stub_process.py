@@ -45,7 +45,7 @@ def ask(url: str) -> Callable[..., list[Outputs]]:
         async with httpx.AsyncClient(base_url=url, timeout=seconds) as client:
             yield InferenceServer(client, key, Patience(total=0.5, first=0.01, longest=0.1))
 
-    def ask(images: list[bytes], faults: dict[str, Any] | None = None, seconds: float = 5, key: str = KEY):
+    def ask(images: list[bytes], faults: dict[str, Any] | None = None, seconds: float = 60, key: str = KEY):
         httpx.post(f"{url}/stub/faults", json=faults or {})
 
         async def go() -> list[Outputs]:

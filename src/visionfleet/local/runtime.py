@@ -103,7 +103,10 @@ def _run(name: str, command: list[str], log: Path, report: Report) -> None:
     """Runs a step, telling now and then that it is alive, and the last line of what it says."""
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "DISABLE_VERSION_CHECK": "True", "HF_HUB_OFFLINE": "1"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode the server takes twice as long to start
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as child:
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment) as child,
+    ):
         report(name)
         while True:
             try:

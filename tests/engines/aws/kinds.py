@@ -22,7 +22,7 @@ from tests.engines.aws.shapes import UnknownInput, as_text, convert, find_member
 SCALARS = (str, int, float, bool)
 ALWAYS_BY_HAND = ("region", "__defaults")
 GONE = re.compile(r"NotFound|NoSuch|NonExist|DoesNotExist|^404$")
-WAIT_SECONDS = 60
+WAIT_SECONDS = 300
 POLL_SECONDS = 0.1
 
 

@@ -31,7 +31,7 @@ from tests.engines.cluster.machine import machine
 from tests.engines.cluster.node import Node, start_containers, start_node
 from tests.engines.cluster.parts import Parts
 
-KUBECTL_SECONDS = 300
+KUBECTL_SECONDS = 900
 _LOCK = Path("/run/visionfleet-cluster.lock")
 
 
@@ -75,7 +75,7 @@ class Cluster:
         """kubectl, whether it succeeds or not."""
         command = [str(binaries() / "kubectl"), f"--kubeconfig={self.kubeconfig}", *arguments]
         return subprocess.run(
-            command, input=input, capture_output=True, text=True, timeout=KUBECTL_SECONDS, check=False
+            command, input=input or "", capture_output=True, text=True, timeout=KUBECTL_SECONDS, check=False
         )
 
     def get(self, *arguments: str) -> Any:

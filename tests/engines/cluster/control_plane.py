@@ -18,7 +18,7 @@ from engines.build import locate
 from tests.engines.authority import Authority, Certificate
 from tests.engines.cluster import network
 from tests.engines.cluster.parts import Parts
-from tests.engines.engine import free_port, missing
+from tests.engines.engine import TOOL_SECONDS, free_port, missing
 
 API_PORT = 6443  # of an address of the cluster's own
 BINARIES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
@@ -134,9 +134,11 @@ def _controllers(plane: ControlPlane) -> Sequence[str]:
 def _account_key(folder: Path) -> Certificate:
     """The pair of keys that signs the tokens of service accounts."""
     pair = Certificate(folder / "account.pub", folder / "account.key")
-    subprocess.run(["openssl", "genrsa", "-out", str(pair.key), "2048"], check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "genrsa", "-out", str(pair.key), "2048"], stdin=subprocess.DEVNULL, check=True, capture_output=True
+    )
     public = ["openssl", "rsa", "-in", str(pair.key), "-pubout", "-out", str(pair.certificate)]
-    subprocess.run(public, check=True, capture_output=True)
+    subprocess.run(public, stdin=subprocess.DEVNULL, check=True, capture_output=True)
     return pair
 
 
@@ -158,4 +160,5 @@ def _write_tokens(plane: ControlPlane, tokens: Mapping[str, str]) -> None:
 
 def _is_ready(plane: ControlPlane) -> bool:
     command = [str(binaries() / "kubectl"), f"--kubeconfig={plane.kubeconfig('admin')}", "get", "--raw=/readyz"]
-    return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TOOL_SECONDS, check=False)
+    return done.returncode == 0

@@ -13,7 +13,7 @@ from tests.engines.engine import missing
 
 IMAGE = "keda:test"
 API = "apiservice/v1beta1.external.metrics.k8s.io"
-AVAILABLE_SECONDS = 180
+AVAILABLE_SECONDS = 540
 
 
 def install_keda(cluster: Cluster) -> None:

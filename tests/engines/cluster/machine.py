@@ -19,7 +19,7 @@ from tests.engines.cluster import network
 from tests.engines.engine import missing, running, wait_until
 
 GROUP = "visionfleet-node"  # of all its pods, in each hierarchy of control groups
-END_SECONDS = 30
+END_SECONDS = 90
 _TOOLS = ("unshare", "nsenter", "setpriv", "ip", "sysctl")
 _LOGS = "/var/log"
 _OWN = (

@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from tests.engines.engine import TOOL_SECONDS
+
 LINK = "vf-node"  # its end on this machine
 HOST_ADDRESS = "10.94.0.1"
 NODE_ADDRESS = "10.94.0.2"
@@ -42,8 +44,10 @@ def linked(pid: int) -> Generator[None]:
             _ip("route", "add", network, "via", NODE_ADDRESS)
         yield
     finally:
-        subprocess.run(["ip", "link", "delete", LINK], capture_output=True, check=False)
+        subprocess.run(["ip", "link", "delete", LINK], stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True, timeout=30)
+    subprocess.run(
+        ["ip", *arguments], stdin=subprocess.DEVNULL, check=True, capture_output=True, text=True, timeout=TOOL_SECONDS
+    )

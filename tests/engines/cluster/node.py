@@ -14,9 +14,9 @@ from tests.engines.cluster.control_plane import NODE, ControlPlane, binaries
 from tests.engines.cluster.images import Image, python_image
 from tests.engines.cluster.machine import GROUP, Machine
 from tests.engines.cluster.parts import Parts
-from tests.engines.engine import missing
+from tests.engines.engine import TOOL_SECONDS, missing
 
-LOAD_SECONDS = 300
+LOAD_SECONDS = 900
 PAUSE = "visionfleet-pause:test"
 _PLUGINS = Path("/usr/lib/cni")
 _SOCKET = "/run/containerd/containerd.sock"
@@ -43,7 +43,13 @@ class Node:
     def load_image(self, image: Image) -> None:
         """Give it an image, which pods then have without a registry."""
         containerd = self.machine.inside("ctr", "--namespace=k8s.io")
-        known = subprocess.run([*containerd, "content", "ls", "--quiet"], capture_output=True, text=True, check=True)
+        known = subprocess.run(
+            [*containerd, "content", "ls", "--quiet"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         command = [*containerd, "images", "import", "-"]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
@@ -130,4 +136,5 @@ def _kubelet_config(folder: Path) -> Path:
 
 def _has_containerd(machine: Machine) -> bool:
     command = machine.inside("ctr", "version")
-    return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode == 0
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TOOL_SECONDS, check=False)
+    return done.returncode == 0

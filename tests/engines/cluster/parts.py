@@ -14,7 +14,7 @@ import pytest
 
 from tests.engines.engine import stop
 
-READY_SECONDS = 120  # the machine may be busy with other tests
+READY_SECONDS = 360  # the machine may be busy with other tests
 TAIL_BYTES = 3000
 
 
@@ -36,7 +36,11 @@ class Parts:
         """Start one, whose name is also its log's."""
         with self.log(name).open("ab") as output:
             self._processes[name] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *command], stdout=output, stderr=output, start_new_session=True
+                ["setpriv", "--pdeathsig", "KILL", *command],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
 
     def stop(self, name: str) -> None:

@@ -32,7 +32,7 @@ SETTINGS = json.loads(Path(__file__).with_name("settings.json").read_text())
 PLATFORM = os.environ.get("API_BASE_URL", "").rstrip("/")
 CACHE = Path(os.environ.get("MODEL_CACHE_DIR", "/tmp/cache"))
 ENV_FILE = Path(os.environ.get("STUB_ENV_FILE", "/app/.env"))
-PLATFORM_SECONDS = 10
+PLATFORM_SECONDS = 60
 UNAUTHORIZED = "Unauthorized access to roboflow API - check API key and make sure the key is valid."
 
 
