@@ -70,14 +70,16 @@ def stop(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM)
         process.wait(STOP_SECONDS)
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS) -> None:
-    """Wait for something to become true, and fail by name if it does not."""
+def wait_until(
+    condition: Callable[[], object], what: str, seconds: float = WAIT_SECONDS, state: Callable[[], str] | None = None
+) -> None:
+    """Wait for something to become true, and fail by name if it does not; `state` tells what there is instead."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
             return
         time.sleep(0.05)
-    pytest.fail(f"not within {seconds:.0f} s: {what}")
+    pytest.fail(f"not within {seconds:.0f} s: {what}" + (f"\n{state()}" if state else ""))
 
 
 @contextmanager

@@ -78,9 +78,9 @@ class Release:
 
     def _run(self, *arguments: str, values: Values | str | None = None) -> None:
         done = helm(*arguments, f"--namespace={self.namespace}", values=values, environment=self.cluster.environment)
-        assert done.returncode == 0, f"{done.stdout}{done.stderr}{self._state()}"
+        assert done.returncode == 0, f"{done.stdout}{done.stderr}{self.state()}"
 
-    def _state(self) -> str:
+    def state(self) -> str:
         """What a person would look at."""
         events = ("get", "events", f"--namespace={self.namespace}", "--sort-by=.lastTimestamp")
         pods = ("get", "pods", f"--namespace={self.namespace}", "--output=wide")

@@ -22,7 +22,6 @@ SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "synchronous_commit": "off",
-    "listen_addresses": "127.0.0.1",
     "max_connections": "200",
 }
 
@@ -38,8 +37,9 @@ def binaries() -> Path:
 class PostgreSQL:
     """A running server; its one user may do everything."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str) -> None:
         self._folder = folder
+        self._host = host
         self._binaries = binaries()
         self._data = folder / "data"
         self._port = free_port()
@@ -50,12 +50,17 @@ class PostgreSQL:
             for path in (folder, password):
                 shutil.chown(path, SERVANT)
         options = ["--no-sync", "--auth=scram-sha-256", f"--username={USER}", f"--pwfile={password}", "--encoding=UTF8"]
-        made = subprocess.run(self._as_servant("initdb", *options), capture_output=True, text=True, check=False)
+        made = subprocess.run(
+            self._as_servant("initdb", *options), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        )
         assert made.returncode == 0, made.stderr
+        with (self._data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all scram-sha-256\n")  # whoever reaches the address that it listens on
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        settings = {**SETTINGS, "listen_addresses": self._host}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         command = self._as_servant("postgres", "-p", str(self._port), "-k", str(self._folder), *options)
         self._process = self._running.enter_context(running(command, self._folder / "log"))
         wait_until(self._answers, "PostgreSQL answers")
@@ -68,7 +73,7 @@ class PostgreSQL:
     def url(self, database: str, *, user: str = USER, password: str = PASSWORD, options: str = "") -> str:
         """What a SecretRef to this database holds."""
         quoted = "".join(letter if letter.isalnum() else f"%{ord(letter):02X}" for letter in password)
-        return f"postgresql://{user}:{quoted}@127.0.0.1:{self._port}/{database}{options}"
+        return f"postgresql://{user}:{quoted}@{self._host}:{self._port}/{database}{options}"
 
     def create(self, name: str, template: str = "template1") -> str:
         """Make a database as a copy of another, to which nobody may be connected; gives its URL."""
@@ -99,11 +104,11 @@ class PostgreSQL:
 
 
 @contextmanager
-def serving() -> Generator[PostgreSQL]:
+def serving(host: str = "127.0.0.1") -> Generator[PostgreSQL]:
     """A server, gone at the end with all that it held."""
     # pytest's own folders are closed to all but who runs it, and the server does not run as root
     with TemporaryDirectory(prefix="visionfleet-postgresql-") as folder:
-        server = PostgreSQL(Path(folder))
+        server = PostgreSQL(Path(folder), host)
         server.start()
         try:
             yield server
@@ -112,4 +117,6 @@ def serving() -> Generator[PostgreSQL]:
 
 
 def _group() -> str:
-    return subprocess.run(["id", "-gn", SERVANT], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ["id", "-gn", SERVANT], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
+    ).stdout.strip()

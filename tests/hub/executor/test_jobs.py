@@ -10,7 +10,7 @@ import pytest
 from visionfleet.hub.executor.jobs import Order, WorkersJob, job_manifest, job_name
 
 STAGE = "0123456789abcdef0123456789abcdef"
-TEMPLATE = {
+POD = {
     "metadata": {"labels": {"team": "vision", "app.kubernetes.io/managed-by": "Helm"}},
     "spec": {
         "serviceAccountName": "worker",
@@ -26,6 +26,7 @@ TEMPLATE = {
         ],
     },
 }
+TEMPLATE = {"metadata": {"name": "acme-worker-cpu", "uid": "0-1", "namespace": "x"}, "template": POD}
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 
 
@@ -63,12 +64,17 @@ def test_a_pod_is_as_its_template_has_it_with_the_stage_and_a_name_for_the_worke
     assert pod["spec"]["restartPolicy"] == "Never"
     assert pod["spec"]["serviceAccountName"] == "worker"
     worker, logs = containers(made)
-    assert logs == TEMPLATE["spec"]["containers"][1]
+    assert logs == POD["spec"]["containers"][1]
     environment = {each["name"]: each.get("value") for each in worker["env"]}
     assert environment["A"] == "1"
     assert environment["VISIONFLEET_WORKER_STAGE"] == STAGE
     assert environment["VISIONFLEET_WORKER_NAME"] == "$(VISIONFLEET_POD).worker"
-    assert len(TEMPLATE["spec"]["containers"][0]["env"]) == 1, "the template itself is as it was"
+    assert len(POD["spec"]["containers"][0]["env"]) == 1, "the template itself is as it was"
+
+
+def test_a_job_goes_with_its_template() -> None:
+    [owner] = manifest()["metadata"]["ownerReferences"]
+    assert owner == {"apiVersion": "v1", "kind": "PodTemplate", "name": "acme-worker-cpu", "uid": "0-1"}
 
 
 def test_a_pod_has_as_many_workers_as_the_job_wants_on_a_machine() -> None:

@@ -79,9 +79,9 @@ class Cluster:
         return self._list("/api/v1", "events", fieldSelector=f"involvedObject.uid={uid}")
 
     def pod_template(self, name: str) -> Object | None:
-        """What workers' pods are like; None where there is no such PodTemplate."""
+        """The PodTemplate, which says what workers' pods are like; None where there is no such."""
         try:
-            return self._call("GET", f"{self._path('/api/v1', 'podtemplates')}/{name}")["template"]
+            return self._call("GET", f"{self._path('/api/v1', 'podtemplates')}/{name}")
         except ClusterError as error:
             if error.status == 404:
                 return None

@@ -112,7 +112,7 @@ def job_name(release: str, job_id: str, stage_id: str) -> str:
 
 
 def job_manifest(order: Order, template: Mapping[str, Any]) -> dict[str, Any]:
-    """The Job, with pods as the PodTemplate has them."""
+    """The Job, with pods as the PodTemplate has them. It goes with the PodTemplate: an uninstall leaves no workers."""
     labels = {
         **_labels(order.release),
         "app.kubernetes.io/managed-by": MANAGED_BY,
@@ -126,7 +126,7 @@ def job_manifest(order: Order, template: Mapping[str, Any]) -> dict[str, Any]:
         "backoffLimit": order.parallelism + FAILURES_BESIDES,
         "ttlSecondsAfterFinished": KEEP_SECONDS,
         "podFailurePolicy": {"rules": _failure_rules()},
-        "template": _pod(order, template, labels, annotations),
+        "template": _pod(order, template["template"], labels, annotations),
     }
     if order.seconds is not None:
         spec["activeDeadlineSeconds"] = max(1, round(order.seconds)) + DEADLINE_GRACE_SECONDS
@@ -134,7 +134,13 @@ def job_manifest(order: Order, template: Mapping[str, Any]) -> dict[str, Any]:
         spec["suspend"] = True  # until Kueue admits it
         labels = {**labels, "kueue.x-k8s.io/queue-name": order.queue}
     name = job_name(order.release, order.job_id, order.stage_id)
-    metadata = {"name": name, "labels": labels, "annotations": annotations}
+    owner = {key: template["metadata"][key] for key in ("name", "uid")}
+    metadata = {
+        "name": name,
+        "labels": labels,
+        "annotations": annotations,
+        "ownerReferences": [{"apiVersion": "v1", "kind": "PodTemplate", **owner}],
+    }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 

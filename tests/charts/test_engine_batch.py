@@ -1,0 +1,219 @@
+"""Batch jobs by the unmodified `inference rf-cloud`, whose workers are pods with the real inference server in them.
+
+The hub is in pods as well, its tables in PostgreSQL and its objects in S3. Whatever is taken away in the middle, each
+image has one result in the end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.charts.deployment import Deployment, deployed
+from tests.engines.cluster import Cluster
+from tests.engines.engine import wait_until
+from tests.hub.support import JOBS, STAGING, jpeg
+
+pytestmark = pytest.mark.engine
+
+COUNT = 60
+NAMES = [f"{number:03d}.jpg" for number in range(COUNT)]
+JOB_SECONDS = 900
+SECTIONS = {"batch": {"images_per_task": 4, "workers": {"gpu": {"max": 1}}}}
+
+
+@pytest.fixture(scope="module")
+def vision(real_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with deployed(real_cluster, tmp_path_factory.mktemp("vision"), "batch", SECTIONS) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def photos(vision: Deployment) -> str:
+    """A batch of pictures, staged by the command line."""
+    folder = vision.folder / "photos"
+    folder.mkdir()
+    for number, name in enumerate(NAMES):
+        (folder / name).write_bytes(jpeg(number, (320, 240)))
+    vision.rf_cloud("data-staging", "create-batch-of-images", f"--images-dir={folder}", "--batch-id=photos")
+    wait_until(lambda: staged(vision) == COUNT, "all pictures are staged", 120)
+    return "photos"
+
+
+def staged(vision: Deployment) -> int:
+    return vision.ask(f"{STAGING}/photos/count")["count"]
+
+
+def begin(vision: Deployment, job: str, *options: str) -> None:
+    process = ("process-images-with-workflow", "--batch-id=photos", f"--job-id={job}", "--workflow-id=count-colours")
+    vision.rf_cloud("batch-processing", *process, "--max-image-failure-rate=0", *options)
+
+
+def job_of(vision: Deployment, job: str) -> dict[str, Any]:
+    return vision.ask(f"{JOBS}/{job}")["job"]
+
+
+def stages(vision: Deployment, job: str) -> list[dict[str, Any]]:
+    return vision.ask(f"{JOBS}/{job}/stages")["stages"]
+
+
+def tasks_done(vision: Deployment, job: str) -> int:
+    stage = stages(vision, job)[0]["processingStageId"]
+    tasks = vision.ask(f"{JOBS}/{job}/stages/{stage}/tasks", pageSize="100")["tasks"]
+    return sum(task["statusType"] == "success" for task in tasks)
+
+
+def wait_for(vision: Deployment, job: str) -> dict[str, Any]:
+    wait_until(lambda: job_of(vision, job)["isTerminal"], f"job {job} ends", JOB_SECONDS, lambda: state(vision, job))
+    return job_of(vision, job)
+
+
+def state(vision: Deployment, job: str) -> str:
+    """What a person would look at."""
+    logs = vision.rf_cloud("batch-processing", "fetch-logs", f"--job-id={job}")
+    return f"{job_of(vision, job)}\n{logs}\n{vision.release.state()}"
+
+
+def records(vision: Deployment, job: str, export: str = "export") -> list[dict[str, Any]]:
+    """What the command line's export holds."""
+    target = vision.folder / "results" / f"{job}-{export}"
+    command = ("data-staging", "export-batch", f"--batch-id={job}-{export}", f"--target-dir={target}")
+    vision.rf_cloud(*command)
+    return [json.loads(line) for line in (target / "results" / "results.jsonl").read_text().splitlines()]
+
+
+def assert_each_once(found: list[dict[str, Any]]) -> None:
+    assert Counter(record["image"] for record in found) == Counter(NAMES)
+
+
+def test_a_job_runs_in_pods_and_leaves_none(vision: Deployment, photos: str) -> None:
+    begin(vision, "plain", "--save-image-outputs")
+    seen: set[str] = set()
+
+    def ended() -> bool:
+        seen.update(pod["metadata"]["name"] for pod in vision.pods("worker"))
+        return job_of(vision, "plain")["isTerminal"]
+
+    wait_until(ended, "the job ends", JOB_SECONDS, lambda: state(vision, "plain"))
+    assert job_of(vision, "plain")["error"] is False, state(vision, "plain")
+    assert len(seen) == 2, "as many pods as the file allows"
+    found = records(vision, "plain")
+    assert_each_once(found)
+    target = vision.folder / "results" / "plain-export"
+    pictures = [target / record["annotated"]["part"] / record["annotated"]["name"] for record in found]
+    assert all(picture.read_bytes().startswith(b"\xff\xd8") for picture in pictures)
+    wait_until(lambda: [job["status"].get("succeeded") for job in vision.jobs()] == [2], "both pods end well", 120)
+    logs = vision.rf_cloud("batch-processing", "fetch-logs", "--job-id=plain")
+    assert "workers_requested" in logs
+
+
+def delete_a_worker(vision: Deployment) -> None:
+    pod = vision.pods("worker")[0]["metadata"]["name"]
+    vision.cluster.kubectl("delete", "pod", pod, f"--namespace={vision.namespace}", "--wait=false")
+
+
+def kill_a_worker(vision: Deployment) -> None:
+    """As a node that is gone: it says nothing, and gives nothing back."""
+    pod = vision.pods("worker")[0]["metadata"]["name"]
+    force = ("--force", "--grace-period=0", "--wait=false")
+    vision.cluster.kubectl("delete", "pod", pod, f"--namespace={vision.namespace}", *force)
+
+
+def drain_the_node(vision: Deployment) -> None:
+    """Of workers: with one node there is no other for the hub, whose budget holds it where it is."""
+    selector = "--pod-selector=app.kubernetes.io/component=worker"
+    drain = ("--ignore-daemonsets", "--delete-emptydir-data", selector, "--timeout=180s")
+    vision.cluster.kubectl("drain", vision.cluster.node, *drain)
+    assert vision.pods("worker") == [] or all(is_pending(pod) for pod in vision.pods("worker"))
+    vision.cluster.kubectl("uncordon", vision.cluster.node)
+
+
+def is_pending(pod: dict[str, Any]) -> bool:
+    return pod["status"]["phase"] == "Pending"
+
+
+def kill_every_hub(vision: Deployment) -> None:
+    """None has the time to say good-bye."""
+    pods = vision.pods("hub")
+    assert len(pods) == 2
+    names = [pod["metadata"]["name"] for pod in pods]
+    force = ("--force", "--grace-period=0", "--wait=false", f"--namespace={vision.namespace}")
+    vision.cluster.kubectl("delete", "pod", *names, *force)
+    ready = ("rollout", "status", "deployment/vision-hub", f"--namespace={vision.namespace}", "--timeout=240s")
+    vision.cluster.kubectl(*ready)
+
+
+def upgrade_and_roll_back(vision: Deployment) -> None:
+    """Hubs are replaced twice; the Jobs that run are the new ones' from then on."""
+    before = {job["metadata"]["uid"] for job in vision.jobs()}
+    vision.upgrade({"hub": {"extra": {"podAnnotations": {"changed": "yes"}}}})
+    vision.release.rollback()
+    assert before <= {job["metadata"]["uid"] for job in vision.jobs()}
+
+
+FAULTS = [delete_a_worker, kill_a_worker, drain_the_node, kill_every_hub, upgrade_and_roll_back]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_nothing_is_lost_or_doubled(vision: Deployment, photos: str, fault: Callable[[Deployment], None]) -> None:
+    job = f"f-{FAULTS.index(fault)}"
+    begin(vision, job)
+    wait_until(lambda: tasks_done(vision, job) > 0, "the first task is done", JOB_SECONDS, lambda: state(vision, job))
+    assert not job_of(vision, job)["isTerminal"]
+    fault(vision)
+    assert wait_for(vision, job)["error"] is False, state(vision, job)
+    assert_each_once(records(vision, job))
+    mine = [each for each in vision.jobs() if each["metadata"]["labels"]["visionfleet.io/job"] == job]
+    assert len(mine) == 1, "no Job was made twice"
+
+
+def test_an_aborted_job_loses_its_pods_and_a_restart_does_what_is_left(vision: Deployment, photos: str) -> None:
+    begin(vision, "again")
+    wait_until(lambda: tasks_done(vision, "again") > 0, "the first task is done", JOB_SECONDS)
+    vision.rf_cloud("batch-processing", "abort-job", "--job-id=again")
+    wait_until(lambda: vision.pods("worker") == [], "the workers end", 120, lambda: state(vision, "again"))
+    kept = tasks_done(vision, "again")
+    assert 0 < kept < COUNT / 4
+    vision.rf_cloud("batch-processing", "restart-job", "--job-id=again")
+    assert wait_for(vision, "again")["error"] is False, state(vision, "again")
+    assert stages(vision, "again")[1]["tasksNumber"] <= COUNT / 4 - kept
+    assert_each_once(records(vision, "again"))
+
+
+def test_a_job_for_gpus_says_why_it_waits(vision: Deployment, photos: str) -> None:
+    begin(vision, "gpus", "--machine-type=gpu")
+
+    def details() -> str:
+        return vision.rf_cloud("batch-processing", "show-job-details", "--job-id=gpus")
+
+    why = "no node has a free GPU"
+    wait_until(lambda: why in job_of(vision, "gpus")["lastNotification"], "the reason is told", 120, details)
+    assert why in " ".join(details().replace("│", " ").split())
+    assert "workers_waiting" in vision.rf_cloud("batch-processing", "fetch-logs", "--job-id=gpus")
+    vision.rf_cloud("batch-processing", "abort-job", "--job-id=gpus")
+    wait_until(lambda: [pod for pod in vision.pods("worker") if is_pending(pod)] == [], "its pod goes", 120)
+
+
+def test_serving_answers_with_the_hubs_model(vision: Deployment) -> None:
+    """The same release serves requests, and its models come from the hub in its pods."""
+    wait_until(lambda: vision.pods("serving") != [], "a pod serves")
+    answer = vision.http.get(f"http://{vision.address('vision-serving-cpu')}:9001/model/registry")
+    assert answer.status_code == 200, answer.text
+    assert "colour-cells/1" in answer.text
+
+
+def test_an_uninstall_leaves_nothing_that_runs(vision: Deployment, photos: str) -> None:
+    """Not even the workers of a job in the middle."""
+    begin(vision, "last")
+    wait_until(lambda: tasks_done(vision, "last") > 0, "the first task is done", JOB_SECONDS)
+    vision.release.uninstall()
+
+    def left() -> list[str]:
+        found = vision.cluster.get("all", f"--namespace={vision.namespace}")["items"]
+        return [f"{each['kind']} {each['metadata']['name']}" for each in found]
+
+    wait_until(lambda: left() == [], "all is gone", 180, lambda: str(left()))
