@@ -18,7 +18,7 @@ from visionfleet.config import DeploymentConfig
 from visionfleet.config.hub import Hub as Section
 from visionfleet.hub.context import Hub, HubUnavailable
 from visionfleet.hub.keys import list_keys, revoke_key
-from visionfleet.hub.serve import serve
+from visionfleet.hub.serve import _listen, serve
 from visionfleet.hub.store import Store, schema
 
 
@@ -98,6 +98,15 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         config = write_config(tmp_path, hub={"port": holder.getsockname()[1]})
         with pytest.raises(HubUnavailable, match=r"hub\.port"):
             serve(config)
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_answer_does_not_wait_until_its_first_part_is_acknowledged(host: str) -> None:
+    with _listen(host, 0) as listener, socket.create_connection(listener.getsockname()[:2]):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:

@@ -39,7 +39,11 @@ def serve(config: DeploymentConfig, host: str | None = None, port: int | None = 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         fix = "stop who listens there, or set hub.host and hub.port"
         raise HubUnavailable(f"the hub cannot listen on {host}:{port}: {error.strerror}; {fix}") from error
+    # connections have it from here: an answer goes in two parts, and the second would wait 40 ms for the first one's
+    # acknowledgement. asyncio sets it only where a socket names its protocol, and this one does not
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
