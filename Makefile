@@ -10,6 +10,8 @@ UV := $(or $(shell command -v uv),$(CACHE)/tools/uv/bin/uv)
 BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export VISIONFLEET_UV := $(UV)
+# without bytecode each of some thousand processes of the tests compiles what it imports, and pulumi_aws is large
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup runtime engines bench quickstart check lint unit test engine-devices engine-cluster engine-rest format generate lock clean
 
@@ -56,8 +58,12 @@ lint: setup
 	$(BIN)/python -m visionfleet.generate --check
 	PATH="$(CURDIR)/$(BIN):$$PATH" VISIONFLEET_FILE=examples/acme/visionfleet.yaml $(BIN)/ansible-lint --offline -q playbooks benchmarks
 
+# they write many small files: into memory, where there is room and programs may be started
+MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 2000000 ] 2>/dev/null && \
+	! findmnt --noheadings --output OPTIONS /dev/shm | grep -qw noexec && echo /dev/shm)
+unit: export PYTEST_DEBUG_TEMPROOT := $(MEMORY)
 unit: setup
-	$(BIN)/pytest --quiet -m 'not engine' --numprocesses 2
+	$(BIN)/pytest --quiet -m 'not engine' --numprocesses 2 $(if $(MEMORY),-o tmp_path_retention_policy=failed)
 
 test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 import structlog
 from hypothesis import settings
+
+# as make has it, for whoever runs pytest by hand: else each process that a test starts compiles what it imports
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 pytest_plugins = ["tests.engines.cluster.fixtures"]  # one cluster for the whole session, whoever asks for it
 
