@@ -67,21 +67,20 @@ unit: setup
 
 test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines
-	@$(MAKE) --no-print-directory --jobs 2 engine-devices engine-rest
-	@$(MAKE) --no-print-directory engine-cluster
+	@$(MAKE) --no-print-directory --jobs 3 engine-devices engine-rest engine-cluster
 
-# devices wait for boots and releases most of the time, so several fleets run beside the rest, which has the guides' ports
+# They wait for boots, releases and pods most of the time, so all of them run at once. A file is one process's: what it
+# has started for its tests is started once.
 DEVICES := tests/device tests/edge tests/engines tests/docs/test_edge_commands.py
-# there is one cluster on a machine at a time, so its tests are one run
-CLUSTER := tests/charts tests/engines/test_cluster.py
 engine-devices: setup
-	$(BIN)/pytest -m engine --numprocesses 3 --dist loadfile $(DEVICES) $(CLUSTER:%=--ignore=%)
-
-engine-cluster: setup
-	$(BIN)/pytest -m engine $(CLUSTER)
+	$(BIN)/pytest -m 'engine and not cluster' --numprocesses 3 --dist loadfile $(DEVICES)
 
 engine-rest: setup
-	$(BIN)/pytest -m engine $(DEVICES:%=--ignore=%) $(CLUSTER:%=--ignore=%)
+	$(BIN)/pytest -m 'engine and not cluster' --numprocesses 2 --dist loadfile $(DEVICES:%=--ignore=%)
+
+# whoever asks for the cluster has this marker; there is one on a machine at a time, so they are one run
+engine-cluster: setup
+	$(BIN)/pytest -m 'engine and cluster'
 
 format: setup ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 REQUIRED = os.environ.get("VISIONFLEET_REQUIRE_ENGINES") == "1"
 STOP_SECONDS = 60
+PORTS = range(12_000, 30_000)
 # Limits are guards against what hangs: each is several times what a machine takes that is busy with other tests.
 WAIT_SECONDS = 120
 TOOL_SECONDS = 120  # a small command: ip, openssl, kubectl get …
@@ -29,10 +31,15 @@ def missing(engine: str, how: str) -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody has now.
+
+    It is none that the kernel gives to clients: tests that run beside this one have thousands of those in turn.
+    """
+    for port in random.sample(PORTS, 100):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    pytest.fail(f"a hundred of {PORTS} are all taken")
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""One cluster for all tests of a session that ask for it: each test makes a namespace of its own."""
+"""One cluster for all tests of a session that ask for it: each test makes a namespace of its own.
+
+They have the marker `cluster`, so that one run may have them all: there is one cluster at a time on a machine.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import pytest
 
 from tests.engines.cluster import Cluster, cluster
 from tests.engines.cluster.keda import install_keda
+
+FIXTURES = frozenset({"real_cluster", "keda", "no_cluster"})
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +34,16 @@ def no_cluster() -> None:
     """For a test that makes a cluster of its own: it comes before the one that stays until the session ends."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "cluster: takes the machine's one cluster; whoever asks for a fixture of it has it"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """See `no_cluster`."""
+    """Mark those that use the cluster. For their order, see `no_cluster`."""
+    for item in items:
+        if not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker("cluster")
     items.sort(key=lambda item: "no_cluster" not in getattr(item, "fixturenames", ()))
