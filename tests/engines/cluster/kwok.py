@@ -43,11 +43,13 @@ def fake_nodes(
     folder = locate("kwok")
     if folder is None:
         missing("kwok", "python engines/build.py kwok")
-    command = [f"{folder}/kwok", f"--kubeconfig={cluster.kubeconfig}", f"--cidr={_POD_ADDRESSES}"]
+    # with Debian's etcd the API server cannot serve such watches, and kwok would only see what is new every half minute
+    command = ["env", "KUBE_FEATURE_WatchListClient=false"]
+    command += [f"{folder}/kwok", f"--kubeconfig={cluster.kubeconfig}", f"--cidr={_POD_ADDRESSES}"]
     command += [f"--manage-nodes-with-annotation-selector={_FAKE}=fake", "--node-lease-duration-seconds=40"]
     command += [
         f"--config={file}"
-        for file in (*_stages("node/fast"), *_stages("node/heartbeat-with-lease"), *(pods or _stages("pod/fast")))
+        for file in (*stages("node/fast"), *stages("node/heartbeat-with-lease"), *(pods or stages("pod/fast")))
     ]
     cluster.parts.start("kwok", command)
     try:
@@ -60,8 +62,8 @@ def fake_nodes(
         cluster.parts.stop("kwok")
 
 
-def _stages(where: str) -> list[Path]:
-    """kwok's own, which its module carries beside its code: the executable knows none."""
+def stages(where: str) -> list[Path]:
+    """kwok's own files, as of `pod/fast`: its module carries them beside its code, and the executable knows none."""
     try:
         folder = module_folder("kwok", "sigs.k8s.io/kwok") / "kustomize" / "stage" / where
     except BuildError as error:
