@@ -8,6 +8,7 @@ GUIDES = sorted((DOCS / "guides").glob("*.md"))
 CLOUD_GUIDE = DOCS / "guides/cloud.md"
 EDGE_GUIDE = DOCS / "guides/edge.md"
 GITOPS_GUIDE = DOCS / "guides/gitops.md"
+KUBERNETES_GUIDE = DOCS / "guides/kubernetes.md"
 RUNBOOK = DOCS / "runbook"
 ADR = DOCS / "adr"
 PAGES = sorted({ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")} - {DOCS / "reference/config.md"})

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.console import commands
-from tests.docs.pages import CLOUD_GUIDE, EDGE_GUIDE, GITOPS_GUIDE, GUIDES
+from tests.docs.pages import CLOUD_GUIDE, EDGE_GUIDE, GITOPS_GUIDE, GUIDES, KUBERNETES_GUIDE
 from tests.docs.shell import Shell
 from tests.engines.engine import free_port, missing
 from tests.hub.support import jpeg
@@ -28,7 +28,8 @@ pytestmark = pytest.mark.engine
 DEPLOYMENT = Path(__file__).with_name("deployment")
 PORTS = ("9500", "9001")  # as the guides have them; each run gets free ones in their place
 PHOTOS = 40
-LOCAL_GUIDES = [guide for guide in GUIDES if guide not in (CLOUD_GUIDE, EDGE_GUIDE, GITOPS_GUIDE)]
+ELSEWHERE = (CLOUD_GUIDE, EDGE_GUIDE, GITOPS_GUIDE, KUBERNETES_GUIDE)
+LOCAL_GUIDES = [guide for guide in GUIDES if guide not in ELSEWHERE]
 
 
 class Deployment:
