@@ -36,6 +36,7 @@ sysctl -qw net.bridge.bridge-nf-call-iptables=1 2>/dev/null || :
 @contextmanager
 def linked(pid: int) -> Generator[None]:
     """A link to the network namespace of a process. It goes with the namespace, or at the end."""
+    _remove()  # a test that was killed a moment ago has left the kernel to remove its own
     _ip("link", "add", LINK, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
     try:
         _ip("address", "add", f"{HOST_ADDRESS}/30", "dev", LINK)
@@ -44,7 +45,11 @@ def linked(pid: int) -> Generator[None]:
             _ip("route", "add", network, "via", NODE_ADDRESS)
         yield
     finally:
-        subprocess.run(["ip", "link", "delete", LINK], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        _remove()
+
+
+def _remove() -> None:
+    subprocess.run(["ip", "link", "delete", LINK], stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
 
 def _ip(*arguments: str) -> None:
