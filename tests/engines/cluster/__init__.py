@@ -37,10 +37,10 @@ _LOCK = Path("/run/visionfleet-cluster.lock")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster whose node is ready."""
+    """A cluster whose node is ready. `worker` is None where it has none of its own."""
 
     plane: ControlPlane
-    worker: Node
+    worker: Node | None
     parts: Parts
     host_address: str = network.HOST_ADDRESS
     node: str = NODE
@@ -96,6 +96,7 @@ class Cluster:
 
     def load_image(self, image: Image) -> None:
         """Give the node an image."""
+        assert self.worker is not None, "there is no node that could run it"
         self.worker.load_image(image)
 
 

@@ -51,18 +51,24 @@ class ControlPlane:
     """Where the API is, and who may sign in how."""
 
     folder: Path
-    url: str
+    address: str
+    port: int
     ca: Path
+
+    @property
+    def url(self) -> str:
+        """The API's."""
+        return f"https://{self.address}:{self.port}"
 
     def kubeconfig(self, user: str) -> Path:
         """The file with which a part signs in."""
         return self.folder / f"{user}.kubeconfig"
 
 
-def start_api(folder: Path, parts: Parts) -> ControlPlane:
+def start_api(folder: Path, parts: Parts, address: str = network.HOST_ADDRESS, port: int = API_PORT) -> ControlPlane:
     """etcd and the API, which is ready a few seconds later."""
     authority = Authority(folder / "authority")
-    plane = ControlPlane(folder, f"https://{network.HOST_ADDRESS}:{API_PORT}", authority.certificate)
+    plane = ControlPlane(folder, address, port, authority.certificate)
     _write_tokens(plane, {user: secrets.token_hex(16) for user in _USERS})
     etcd = _start_etcd(folder, parts)
     parts.start("kube-apiserver", [str(binaries() / "kube-apiserver"), *_api_server(plane, authority, etcd)])
@@ -89,14 +95,14 @@ def _start_etcd(folder: Path, parts: Parts) -> str:
 
 
 def _api_server(plane: ControlPlane, authority: Authority, etcd: str) -> Sequence[str]:
-    server = authority.issue("kubernetes", network.HOST_ADDRESS, network.API_SERVICE)
+    server = authority.issue("kubernetes", plane.address, network.API_SERVICE)
     proxy = authority.issue("front-proxy-client")
     account = _account_key(plane.folder)
     return (
         f"--etcd-servers={etcd}",
-        f"--bind-address={network.HOST_ADDRESS}",
+        f"--bind-address={plane.address}",
         f"--advertise-address={network.HOST_ADDRESS}",
-        f"--secure-port={API_PORT}",
+        f"--secure-port={plane.port}",
         f"--tls-cert-file={server.certificate}",
         f"--tls-private-key-file={server.key}",
         f"--token-auth-file={plane.folder / 'tokens.csv'}",
@@ -107,6 +113,8 @@ def _api_server(plane: ControlPlane, authority: Authority, etcd: str) -> Sequenc
         "--authorization-mode=Node,RBAC",
         "--kubelet-preferred-address-types=InternalIP",
         "--max-requests-inflight=2000",
+        # Debian's etcd is too old for it: kwok's watches would fail, and it would see what is new every half minute
+        "--feature-gates=WatchList=false",
         # for APIs that something else serves, as KEDA's metrics
         "--enable-aggregator-routing=true",
         f"--requestheader-client-ca-file={authority.certificate}",

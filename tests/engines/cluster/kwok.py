@@ -4,6 +4,8 @@
         ...         # pods with FAKE_PLACEMENT go there: spec = {**FAKE_PLACEMENT, "containers": [...]}
 
 No other pod does, since the nodes have a taint. Pods may behave otherwise, by other files with kwok's Stages.
+
+`fake_cluster` has no other nodes. It needs neither root nor an address of its own, and there may be several at a time.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ from typing import Any
 from engines.build import BuildError, locate, module_folder
 
 from tests.engines.cluster import Cluster
-from tests.engines.engine import missing
+from tests.engines.cluster.control_plane import start_api, start_controllers
+from tests.engines.cluster.parts import Parts
+from tests.engines.engine import free_port, missing
 
 _FAKE = "kwok.x-k8s.io/node"
 FAKE_PLACEMENT: Mapping[str, Any] = {
@@ -43,9 +47,7 @@ def fake_nodes(
     folder = locate("kwok")
     if folder is None:
         missing("kwok", "python engines/build.py kwok")
-    # with Debian's etcd the API server cannot serve such watches, and kwok would only see what is new every half minute
-    command = ["env", "KUBE_FEATURE_WatchListClient=false"]
-    command += [f"{folder}/kwok", f"--kubeconfig={cluster.kubeconfig}", f"--cidr={_POD_ADDRESSES}"]
+    command = [f"{folder}/kwok", f"--kubeconfig={cluster.kubeconfig}", f"--cidr={_POD_ADDRESSES}"]
     command += [f"--manage-nodes-with-annotation-selector={_FAKE}=fake", "--node-lease-duration-seconds=40"]
     command += [
         f"--config={file}"
@@ -60,6 +62,18 @@ def fake_nodes(
         # one request, where `kubectl delete node` sends one for each
         cluster.kubectl("delete", f"--raw=/api/v1/nodes?labelSelector={_FAKE}%3Dfake")
         cluster.parts.stop("kwok")
+
+
+@contextmanager
+def fake_cluster(folder: Path, count: int, *, pods: Sequence[Path] | None = None) -> Generator[Cluster]:
+    """A real control plane whose nodes are all fake; gone at the end but for the logs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with Parts(folder) as parts:
+        plane = start_api(folder, parts, "127.0.0.1", free_port())
+        start_controllers(plane, parts)
+        made = Cluster(plane, None, parts, host_address=plane.address)
+        with fake_nodes(made, count, pods=pods):
+            yield made
 
 
 def stages(where: str) -> list[Path]:
