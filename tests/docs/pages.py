@@ -11,4 +11,5 @@ GITOPS_GUIDE = DOCS / "guides/gitops.md"
 KUBERNETES_GUIDE = DOCS / "guides/kubernetes.md"
 RUNBOOK = DOCS / "runbook"
 ADR = DOCS / "adr"
-PAGES = sorted({ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")} - {DOCS / "reference/config.md"})
+_ELSEWHERE = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "charts/visionfleet/README.md")]
+PAGES = sorted({*_ELSEWHERE, *DOCS.rglob("*.md")} - {DOCS / "reference/config.md"})
