@@ -67,20 +67,19 @@ unit: setup
 
 test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines
-	@$(MAKE) --no-print-directory --jobs 3 engine-devices engine-rest engine-cluster
+	@$(MAKE) --no-print-directory --jobs 2 engine-cluster engine-devices engine-rest
 
-# They wait for boots, releases and pods most of the time, so all of them run at once. A file is one process's: what it
-# has started for its tests is started once.
-DEVICES := tests/device tests/edge tests/engines tests/docs/test_edge_commands.py
+# Pods, boots and releases are waited for most of the time. So the cluster, of which there is one on a machine, has a run
+# of its own beside the others. Elsewhere a file is one process's, which starts what its tests share; long files first.
+engine-cluster: setup
+	$(BIN)/pytest -m 'engine and cluster'
+
+DEVICES := tests/docs/test_edge_commands.py tests/edge tests/engines tests/device
 engine-devices: setup
-	$(BIN)/pytest -m 'engine and not cluster' --numprocesses 3 --dist loadfile $(DEVICES)
+	$(BIN)/pytest -m 'engine and not cluster' --numprocesses 3 --dist loadfile --no-loadscope-reorder $(DEVICES)
 
 engine-rest: setup
 	$(BIN)/pytest -m 'engine and not cluster' --numprocesses 2 --dist loadfile $(DEVICES:%=--ignore=%)
-
-# whoever asks for the cluster has this marker; there is one on a machine at a time, so they are one run
-engine-cluster: setup
-	$(BIN)/pytest -m 'engine and cluster'
 
 format: setup ## format and mend what ruff can mend
 	$(BIN)/ruff check --fix .
