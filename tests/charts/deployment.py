@@ -87,10 +87,11 @@ class Deployment:
         self.release.upgrade(merged(values, merged(self._own(values), changes or {})))
 
     def pods(self, component: str) -> list[dict[str, Any]]:
-        """Those of a component that are not ending."""
+        """Those of a component that have not ended, and are not about to."""
         selector = f"--selector=app.kubernetes.io/instance=vision,app.kubernetes.io/component={component}"
         found = self.cluster.get("pods", f"--namespace={self.namespace}", selector)["items"]
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        alive = [pod for pod in found if pod["status"]["phase"] in ("Pending", "Running")]
+        return [pod for pod in alive if "deletionTimestamp" not in pod["metadata"]]
 
     def jobs(self) -> list[dict[str, Any]]:
         """The Jobs of workers."""
