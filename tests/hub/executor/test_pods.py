@@ -6,8 +6,6 @@ The inference server beside a worker is the stub: what is tested here is who wor
 from __future__ import annotations
 
 import json
-import signal
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +17,7 @@ import pytest
 from tests.e2e.stack import Stack
 from tests.e2e.test_faults import expire_leases
 from tests.engines.cluster import Cluster
-from tests.engines.engine import wait_until
+from tests.engines.engine import free_port, wait_until
 from tests.hub.executor.place import Place, load_images, pod_spec, working_pod
 from tests.hub.support import jpeg
 
@@ -35,15 +33,10 @@ class Deployment(Stack):
 
     def __init__(self, place: Place, folder: Path, **batch: Any) -> None:
         self.place = place
-        super().__init__(folder, executor="kubernetes", images_per_task=4, workers=WORKERS, **batch)
+        host, port = place.cluster.host_address, free_port()
+        hub = {"host": host, "port": port, "url": f"http://{host}:{port}"}  # which pods reach
+        super().__init__(folder, hub, executor="kubernetes", images_per_task=4, workers=WORKERS, **batch)
         place.apply("Secret", "acme-keys", stringData={"worker": self.worker_key})
-
-    def _write_file(self, batch: dict[str, Any]) -> None:
-        super()._write_file(batch)
-        document = json.loads(self.file.read_text())
-        host = self.place.cluster.host_address  # which pods reach
-        document["hub"] |= {"host": host, "url": f"http://{host}:{document['hub']['port']}"}
-        self.file.write_text(json.dumps(document))
 
     def command(self, verb: str, *arguments: str) -> str:
         return self.command_line("batch-processing", verb, "--job-id", "j1", *arguments)
@@ -110,25 +103,6 @@ def test_pods_work_on_a_job_until_nothing_is_left(deployment: Deployment) -> Non
     assert "workers_requested" in deployment.command("fetch-logs")
 
 
-def test_a_deleted_pod_and_a_killed_hub_lose_and_double_nothing(deployment: Deployment) -> None:
-    hub = deployment.start_hub()
-    deployment.begin()
-    wait_until(lambda: deployment.done() >= 4, "the pods have done something", 120)
-    [job] = deployment.place.jobs()
-    running = [pod["metadata"]["name"] for pod in deployment.place.pods() if pod["status"]["phase"] == "Running"]
-    deployment.place.kubectl("delete", "pod", running[0])  # it gives its tasks back
-    deployment.stop(hub, signal.SIGKILL)
-    time.sleep(2)
-    deployment.start_hub()
-    deployment.assert_each_image_once()
-    [same] = deployment.place.jobs()
-    assert same["metadata"]["uid"] == job["metadata"]["uid"]
-    assert same["status"].get("failed", 0) <= 1
-    conditions = {each["type"] for each in same["status"].get("conditions", ())}
-    assert "Failed" not in conditions
-    assert len(deployment.place.pods()) >= 2
-
-
 def test_an_evicted_pod_is_no_failure(deployment: Deployment) -> None:
     deployment.start_hub()
     deployment.begin(max_parallel_tasks=1)
@@ -143,22 +117,6 @@ def test_an_evicted_pod_is_no_failure(deployment: Deployment) -> None:
     assert job["status"].get("failed", 0) == 0, "the failure policy ignores it"
 
 
-def test_an_aborted_job_goes_on_where_it_was_when_it_is_restarted(deployment: Deployment) -> None:
-    deployment.start_hub()
-    deployment.begin()
-    wait_until(lambda: deployment.done() >= 8, "the pods have done something", 120)
-    deployment.command("abort-job")
-    before = deployment.done()
-    wait_until(lambda: deployment.place.jobs() == [], "the Job is gone", 30)
-    wait_until(lambda: deployment.place.pods() == [], "its pods are gone", 60)
-    assert before < COUNT
-    deployment.command("restart-job", "--max-parallel-tasks", "1")
-    deployment.assert_each_image_once()
-    [job] = deployment.place.jobs()
-    assert job["spec"]["parallelism"] == 1
-    assert "maxParallelTasks" in deployment.command("show-job-details")
-
-
 def test_workers_that_the_hub_refuses_end_the_job_at_once_with_the_reason(deployment: Deployment) -> None:
     deployment.place.apply("Secret", "acme-keys", stringData={"worker": "vf_wrong"})
     deployment.start_hub()
@@ -170,27 +128,6 @@ def test_workers_that_the_hub_refuses_end_the_job_at_once_with_the_reason(deploy
         assert "workerexitedwith3:theworkerends:thehubrefusedtherequest" in text, told
         assert "key_unknown" in text
     assert len(deployment.place.pods()) <= 4, "nobody tries again"
-
-
-def test_why_no_pod_runs_is_in_the_jobs_details_and_in_its_logs(deployment: Deployment) -> None:
-    deployment.place.template("gpu", pod_spec({"image": "worker:1", "resources": {"limits": {"nvidia.com/gpu": "1"}}}))
-    deployment.start_hub()
-    deployment.begin(machine_type="gpu")
-    wait_until(lambda: "no node has a free GPU" in deployment.job("j1")["lastNotification"], "the job says why", 60)
-    for verb in ("show-job-details", "fetch-logs"):
-        assert "nonodehasafreeGPU" in "".join(deployment.command(verb).split())
-
-
-def test_a_job_that_kueue_admits_runs_to_its_end(place: Place, images: None, tmp_path: Path) -> None:
-    with Deployment(place, tmp_path, queue="team-a") as deployment:
-        place.template("cpu", working_pod(deployment.url))
-        deployment.start_hub()
-        deployment.begin()
-        wait_until(lambda: "team-a" in deployment.job("j1")["lastNotification"], "the job says that it waits", 60)
-        assert place.pods() == []
-        [job] = place.jobs()
-        place.kubectl("patch", "job", job["metadata"]["name"], '--patch={"spec": {"suspend": false}}')
-        deployment.assert_each_image_once()
 
 
 def test_tasks_that_came_back_after_the_last_pod_had_ended_get_a_job_of_their_own(deployment: Deployment) -> None:
