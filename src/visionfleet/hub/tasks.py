@@ -183,7 +183,9 @@ def _oldest(
 def _full_stages(now: float) -> Select[str | None]:
     """Stages that run as many tasks as their job allows at once."""
     running = select(Task.stage_id).join(Stage, Stage.id == Task.stage_id)
-    running = running.where(Task.state == TaskState.LEASED, Task.expires_at >= now)
+    # those without a limit may run thousands, which every claim would count
+    limited = Stage.max_parallel.is_not(None)
+    running = running.where(limited, Task.state == TaskState.LEASED, Task.expires_at >= now)
     return running.group_by(Task.stage_id, Stage.max_parallel).having(func.count() >= Stage.max_parallel)
 
 
