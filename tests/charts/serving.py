@@ -56,9 +56,10 @@ class Serving:
         service = self.cluster.get("service", NAME, f"--namespace={self.release.namespace}")
         return f"http://{service['spec']['clusterIP']}:9001"
 
-    def ask(self, client: httpx.Client) -> httpx.Response:
-        """Detect on one picture."""
-        body = {"model_id": "colour-cells/1", "api_key": self.key, "image": {"type": "base64", "value": self.image}}
+    def ask(self, client: httpx.Client, picture_url: str = "") -> httpx.Response:
+        """Detect on one picture: what is at the URL, or the one that goes along."""
+        image = {"type": "url", "value": picture_url} if picture_url else {"type": "base64", "value": self.image}
+        body = {"model_id": "colour-cells/1", "api_key": self.key, "image": image}
         return client.post(f"{self.url}/infer/object_detection", json=body)
 
     def pods(self) -> list[str]:
@@ -83,8 +84,15 @@ class Counted:
 
 
 @contextmanager
-def serving(cluster: Cluster, folder: Path, namespace: str, pool: Mapping[str, Any], **more: Any) -> Generator[Serving]:
-    """Ready to answer, with these values of its pool and of the chart; at the end nothing of it is left."""
+def serving(
+    cluster: Cluster,
+    folder: Path,
+    namespace: str,
+    pool: Mapping[str, Any] | None = None,
+    environment: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Generator[Serving]:
+    """Ready to answer, with these values of its pool, its servers and the chart; at the end nothing of it is left."""
     port = free_port()
     file = _deployment(folder, cluster.host_address, port)
     config = load(file)
@@ -96,7 +104,11 @@ def serving(cluster: Cluster, folder: Path, namespace: str, pool: Mapping[str, A
     cache.chmod(0o777)
     own = {
         **inference_server(cluster, namespace),
-        "environment": {**server_environment(config, config.hub.public_url, Path("/cache")), "HOST": "0.0.0.0"},
+        "environment": {
+            **server_environment(config, config.hub.public_url, Path("/cache")),
+            "HOST": "0.0.0.0",
+            **(environment or {}),
+        },
         "models": ["colour-cells/1"],
         "resources": {"requests": {"cpu": "200m", "memory": "500Mi"}, "limits": {"memory": "3Gi"}},
         "cache": {"kind": "node", "path": str(cache)},
@@ -106,7 +118,7 @@ def serving(cluster: Cluster, folder: Path, namespace: str, pool: Mapping[str, A
         "deployment": {"name": "acme", "workspace": "acme"},
         "hub": {"enabled": False, "url": config.hub.public_url},
         "worker": {"enabled": False},
-        "serving": {"key": {"name": "acme-keys", "key": "server"}, "pools": {"cpu": {**own, **pool}}},
+        "serving": {"key": {"name": "acme-keys", "key": "server"}, "pools": {"cpu": {**own, **(pool or {})}}},
         **more,
     }
     release = Release(cluster, "acme", namespace)
@@ -114,14 +126,14 @@ def serving(cluster: Cluster, folder: Path, namespace: str, pool: Mapping[str, A
     with running(command, folder / "hub.log"):
         wait_until(lambda: _answers(f"{config.hub.public_url}/readyz"), "the hub is ready")
         release.upgrade(values)
-        yield Serving(cluster, release, values, keys["client"], _picture())
+        yield Serving(cluster, release, values, keys["client"], base64.b64encode(picture()).decode())
         release.uninstall()
         left = cluster.get("all", f"--namespace={namespace}")["items"]
         assert [each["kind"] for each in left if "deletionTimestamp" not in each["metadata"]] == []
 
 
 @contextmanager
-def load_on(serving: Serving, clients: int = CLIENTS, pause: float = PAUSE_SECONDS) -> Generator[Counted]:
+def load_on(serving: Serving, clients: int = CLIENTS, picture_url: str = "") -> Generator[Counted]:
     """Clients that ask again and again, each request by a connection of its own."""
     counted, stop, lock = Counted(), threading.Event(), threading.Lock()
 
@@ -129,14 +141,14 @@ def load_on(serving: Serving, clients: int = CLIENTS, pause: float = PAUSE_SECON
         with httpx.Client(timeout=ANSWER_SECONDS, limits=httpx.Limits(max_keepalive_connections=0)) as client:
             while not stop.is_set():
                 try:
-                    status = serving.ask(client).status_code
+                    status = serving.ask(client, picture_url).status_code
                     said = "" if status == 200 else str(status)
                 except httpx.HTTPError as error:
                     said = repr(error)
                 with lock:
                     counted.answered += not said
                     counted.failures += [said] if said else []
-                stop.wait(pause)
+                stop.wait(PAUSE_SECONDS)
 
     threads = [threading.Thread(target=ask) for _ in range(clients)]
     for thread in threads:
@@ -147,6 +159,17 @@ def load_on(serving: Serving, clients: int = CLIENTS, pause: float = PAUSE_SECON
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def picture() -> bytes:
+    """Squares in two colours, that the generated model knows."""
+    image = Image.new("RGB", (320, 320), "black")
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((40, 40, 140, 140), fill="red")
+    draw.rectangle((180, 180, 280, 280), fill="blue")
+    content = io.BytesIO()
+    image.save(content, "PNG")
+    return content.getvalue()
 
 
 def _deployment(folder: Path, host: str, port: int) -> Path:
@@ -160,17 +183,6 @@ def _deployment(folder: Path, host: str, port: int) -> Path:
     content["hub"] = {"host": host, "port": port}
     file.write_text(yaml.safe_dump(content))
     return file
-
-
-def _picture() -> str:
-    """Squares in two colours, that the generated model knows."""
-    image = Image.new("RGB", (320, 320), "black")
-    draw = ImageDraw.Draw(image)
-    draw.rectangle((40, 40, 140, 140), fill="red")
-    draw.rectangle((180, 180, 280, 280), fill="blue")
-    content = io.BytesIO()
-    image.save(content, "PNG")
-    return base64.b64encode(content.getvalue()).decode()
 
 
 def _answers(url: str) -> bool:

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.engine
 @pytest.fixture(scope="module")
 def served(real_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     namespace = real_cluster.namespace("serving")
-    with serving(real_cluster, tmp_path_factory.mktemp("deployment"), namespace, {}) as made:
+    with serving(real_cluster, tmp_path_factory.mktemp("deployment"), namespace) as made:
         yield made
 
 
