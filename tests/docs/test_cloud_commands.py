@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.console import commands, file_of
-from tests.docs.pages import CLOUD_GUIDE, ROOT
+from tests.docs.pages import CLOUD_GUIDE, README, ROOT
 from tests.docs.shell import Shell
 from tests.engines.moto import Aws
 from tests.engines.pulumi import Pulumi
@@ -49,4 +49,4 @@ def test_the_guides_commands_do_what_it_says_and_leave_nothing(aws: Aws, shell: 
 
 
 def test_the_commands_of_the_readme_do_what_it_says(shell: Shell) -> None:
-    shell.check(list(commands(ROOT / "README.md")))
+    shell.check(list(commands(README)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.console import SHELLS, blocks, commands, matches
-from tests.docs.pages import GUIDES, PAGES
+from tests.docs.pages import GUIDES, PAGES, README
 
 PAGE = """\
 # Title
@@ -56,7 +56,7 @@ def test_shown_lines_are_found_in_their_order(shown: list[str], missed: str | No
 def test_shell_commands_stand_in_console_blocks_of_guides_or_say_why_no_test_runs_them(page: Path) -> None:
     for block in blocks(page):
         if block.language in SHELLS and block.is_run:
-            assert page in GUIDES, f"{page}: only guides have commands that tests run"
+            assert page in (*GUIDES, README), f"{page}: only guides, and the README, have commands that tests run"
             assert block.language == "console", f"{page}: a block of commands has the language 'console'"
 
 
