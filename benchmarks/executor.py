@@ -61,7 +61,7 @@ LIMIT_SECONDS = 1_500  # of all that is measured
 SHARD_IMAGES = 500
 LOOK_SECONDS = 1.0
 PROGRESS_SECONDS = 15.0
-CONNECTIONS = 8  # of all workers together: a pool looks through all of them, and its whole line, at each request
+CONNECTIONS = 8
 WORKS_FOR = "visionfleet.io/works-for"  # the annotation that kwok's Stage knows
 STAGE_VARIABLE = "VISIONFLEET_WORKER_STAGE"
 
@@ -192,12 +192,10 @@ def processing(stack: Stack) -> dict[str, Any]:
 
 async def work(api: Api, place: Place, stack: Stack, size: Size) -> None:
     """A worker for each pod that the cluster says to run, and the pod's end with the worker's."""
-    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-    timeout = httpx.Timeout(30, pool=None)
     headers = {"Authorization": f"Bearer {stack.worker_key}"}
     async with (
-        httpx.AsyncClient(base_url=stack.url, headers=headers, timeout=timeout, limits=limits) as calls,
-        httpx.AsyncClient(timeout=timeout, limits=limits) as objects,
+        httpx.AsyncClient(base_url=stack.url, headers=headers, timeout=30, transport=InTurn()) as calls,
+        httpx.AsyncClient(timeout=30, transport=InTurn()) as objects,
         httpx.AsyncClient(base_url="http://server", transport=SlowServer(size.seconds)) as server,
         asyncio.TaskGroup() as group,
     ):
@@ -216,6 +214,23 @@ async def be_pod(api: Api, pod: Mapping[str, Any], hub: Hub, inference: Inferenc
     assert await Worker(settings, hub, inference).run(asyncio.Event())
     done = {"metadata": {"annotations": {WORKS_FOR: "0s"}}}
     await api.call("PATCH", f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{name}", done)
+
+
+class InTurn(httpx.AsyncBaseTransport):
+    """A few connections for all workers. httpx's own pool looks through its whole line for each request."""
+
+    def __init__(self) -> None:
+        self._transport = httpx.AsyncHTTPTransport()
+        self._turns = asyncio.Semaphore(CONNECTIONS)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async with self._turns:
+            response = await self._transport.handle_async_request(request)
+            await response.aread()
+            return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
 
 
 class SlowServer(httpx.AsyncBaseTransport):
