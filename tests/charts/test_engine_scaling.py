@@ -30,7 +30,7 @@ STORE_SECONDS = 2
 SCALE_SECONDS = 300  # several times what it takes: the machine may be busy
 POOL = {
     # three servers, and a fourth during an update, share what this machine has
-    "resources": {"requests": {"cpu": "100m", "memory": "500Mi"}, "limits": {"cpu": "700m", "memory": "3Gi"}},
+    "resources": {"requests": {"cpu": "100m", "memory": "500Mi"}, "limits": {"cpu": "1", "memory": "3Gi"}},
     "scaling": {"scaler": "keda", "min": 1, "max": MOST, "metric": "requests", "target": 1, "scaleDownSeconds": 5},
 }
 # the store is a server of this machine
