@@ -200,7 +200,12 @@ class ServingPool(Pod, Gpus, _Named):
         default=0, strict=True, ge=0, le=3600, description="Seconds for which more must be needed before more start."
     )
     scale_down_seconds: int = Field(
-        default=300, strict=True, ge=0, le=3600, description="Seconds for which fewer must do before one is ended."
+        default=300,
+        strict=True,
+        ge=0,
+        le=3600,
+        # the rate of a minute loses what ended pods have answered
+        description="Seconds for which fewer must do before one is ended; with less than 60, an update may end one.",
     )
     start_seconds: Seconds = Field(
         default=600, description="Longest that a server may take to be ready: image, models, engines."
