@@ -13,10 +13,11 @@ from tests.charts.objects import of_kind
 from tests.charts.values import everything
 from tests.engines.cluster import Cluster
 from tests.engines.engine import wait_until
-from tests.engines.helm import NAMESPACE, rendered
+from tests.engines.helm import rendered
 
 pytestmark = pytest.mark.engine
 
+NAMESPACE = "permissions"  # its own: Jobs stay in it
 HUB = f"system:serviceaccount:{NAMESPACE}:acme-hub"
 KINDS = ("Role", "RoleBinding", "ServiceAccount", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 Job = dict[str, Any]
@@ -25,7 +26,7 @@ Job = dict[str, Any]
 @pytest.fixture(scope="module")
 def cluster(real_cluster: Cluster) -> Cluster:
     real_cluster.namespace(NAMESPACE)
-    objects = rendered(everything())
+    objects = rendered(everything(), namespace=NAMESPACE)
     real_cluster.apply(*(each for kind in KINDS for each in of_kind(objects, kind)))
     foreign = job({})
     # a policy takes effect a moment after it was made
@@ -36,7 +37,7 @@ def cluster(real_cluster: Cluster) -> Cluster:
 @pytest.fixture(scope="module")
 def template() -> dict[str, Any]:
     """The pods of a worker's Job, as the chart has them."""
-    [found, *_] = of_kind(rendered(everything()), "PodTemplate")
+    [found, *_] = of_kind(rendered(everything(), namespace=NAMESPACE), "PodTemplate")
     return found["template"]
 
 

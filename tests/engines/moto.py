@@ -124,8 +124,8 @@ class Aws:
 def serving(folder: Path) -> Generator[Aws]:
     """moto's server, its log and what it cannot keep in `folder`."""
     port, log = free_port(), folder / "moto.log"
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with running(command, log, SETTINGS) as process:
+    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("aws") / "moto_server.py"), str(port)]
+    with running(command, log, {**SETTINGS, "MOTO_PORT": str(port)}) as process:
         aws = Aws(f"http://127.0.0.1:{port}", folder / "kept.json")
 
         def answers() -> bool:

@@ -55,7 +55,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def template(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Template:
+def template(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
     folder = tmp_path_factory.mktemp("template")
     section: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as environment:
@@ -65,7 +65,10 @@ def template(kind: str, request: pytest.FixtureRequest, tmp_path_factory: pytest
         config = write_config(folder, hub=section)
         Hub.open(config).close()
         roles = ("client", "worker", "server", "device", "fleet")
-        return Template(folder, {role: create_key(config, name=f"test {role}", role=role)[1] for role in roles})
+        keys = {role: create_key(config, name=f"test {role}", role=role)[1] for role in roles}
+    yield Template(folder, keys)
+    if kind == "served":  # other files may come to it again, after those of the other kind
+        request.getfixturevalue("server").drop(TEMPLATE)
 
 
 @pytest.fixture
