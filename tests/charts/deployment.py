@@ -104,6 +104,12 @@ class Deployment:
         assert answer.status_code == 200, answer.text
         return cast("dict[str, Any]", answer.json())
 
+    def abort(self, job: str) -> None:
+        """End a batch job at once."""
+        path = f"/batch-processing/v1/external/acme/jobs/{job}/abort"
+        answer = self.http.post(f"{self.url}{path}", params={"api_key": self.client_key})
+        assert answer.status_code == 200, answer.text
+
     def _own(self, values: Values) -> Values:
         """Images and mounts of the tests."""
         repository, tag = VISIONFLEET.split(":")

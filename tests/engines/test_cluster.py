@@ -42,10 +42,11 @@ class Metrics(BaseHTTPRequestHandler):
 HTTPServer(("", 8000), Metrics).serve_forever()
 """
 RUN_A_POD = """
-import sys
+import signal, sys
 from pathlib import Path
 from tests.engines.cluster import cluster
 from tests.engines.cluster.node import PAUSE
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what they run in the background ignore it
 with cluster(Path(sys.argv[1])) as c:
     c.kubectl("run", "idle", f"--image={PAUSE}")
     c.kubectl("wait", "pod/idle", "--for=condition=Ready", "--timeout=300s")
