@@ -29,13 +29,12 @@ from tests.charts.inference import inference_server
 from tests.engines import postgresql, versitygw
 from tests.engines.cluster import Cluster
 from tests.engines.cluster.images import VISIONFLEET, visionfleet_image
-from tests.engines.engine import missing
 from tests.engines.helm import Release
-from visionfleet.local.runtime import locate
+from tests.engines.rf_cloud import COMMAND_SECONDS, rf_cloud
+from tests.hub.support import JOBS
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "cluster"
 BUCKET = "vision"
-COMMAND_SECONDS = 600
 SMALL = {"cpus": 0.1, "memory_gb": 3}
 
 Values = Mapping[str, Any]
@@ -69,16 +68,22 @@ class Deployment:
 
     def visionfleet(self, *arguments: str) -> str:
         """What `visionfleet` prints, in the folder of the file."""
-        command = [sys.executable, "-m", "visionfleet", *arguments]
-        return _printed(command, self.environment, self.folder)
+        done = subprocess.run(
+            [sys.executable, "-m", "visionfleet", *arguments],
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        return done.stdout
 
-    def rf_cloud(self, *arguments: str, url: str | None = None) -> str:
+    def rf_cloud(self, *arguments: str) -> str:
         """What the unmodified `inference rf-cloud` prints."""
-        runtime = locate("1.8.3")
-        if not runtime.is_installed:
-            missing("the inference command line 1.8.3", "`make runtime` installs it")
-        environment = {"API_BASE_URL": url or self.url, "ROBOFLOW_API_KEY": self.client_key, "COLUMNS": "200"}
-        return _printed([str(runtime.inference), "rf-cloud", *arguments], environment, self.folder)
+        return rf_cloud(self.url, self.client_key, *arguments)
 
     def upgrade(self, changes: Values | None = None) -> None:
         """Bring the release to the file as it is now, and the changes on top of its values."""
@@ -106,8 +111,7 @@ class Deployment:
 
     def abort(self, job: str) -> None:
         """End a batch job at once."""
-        path = f"/batch-processing/v1/external/acme/jobs/{job}/abort"
-        answer = self.http.post(f"{self.url}{path}", params={"api_key": self.client_key})
+        answer = self.http.post(f"{self.url}{JOBS}/{job}/abort", params={"api_key": self.client_key})
         assert answer.status_code == 200, answer.text
 
     def _own(self, values: Values) -> Values:
@@ -184,18 +188,3 @@ def _write_file(folder: Path, sections: Values) -> Path:
 def _secret(namespace: str, name: str, content: Mapping[str, str]) -> Values:
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": dict(content)}
-
-
-def _printed(command: list[str], environment: Mapping[str, str], folder: Path) -> str:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command[1:]}: {done.stdout}{done.stderr}"
-    return done.stdout

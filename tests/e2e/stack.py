@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,11 +12,11 @@ from typing import Any, Self
 
 import httpx
 
-from tests.engines.engine import free_port, missing, running, stop, wait_until
+from tests.engines.engine import free_port, running, stop, wait_until
+from tests.engines.rf_cloud import rf_cloud
 from tests.hub.support import WORKSPACE, job_body
 from visionfleet.config import load
 from visionfleet.hub.keys import create_key
-from visionfleet.local.runtime import locate
 
 STUB = Path(__file__).parents[1] / "engines" / "stub_inference.py"
 WORKFLOW = {
@@ -89,22 +88,7 @@ class Stack:
 
     def command_line(self, *arguments: str) -> str:
         """Run the unmodified `inference rf-cloud …`; gives what it prints."""
-        runtime = locate(self.config.inference.version)
-        if not runtime.is_installed:
-            missing("the inference command line 1.8.3", "`make runtime` installs it")
-        environment = {**os.environ, "API_BASE_URL": self.url, "ROBOFLOW_API_KEY": self.client_key, "COLUMNS": "200"}
-        done = subprocess.run(
-            [str(runtime.inference), "rf-cloud", *arguments],
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=360,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise AssertionError(f"{arguments}: {done.stdout}{done.stderr}")
-        return done.stdout
+        return rf_cloud(self.url, self.client_key, *arguments)
 
     def job(self, job: str) -> dict[str, Any]:
         answer = self.http.get(f"/batch-processing/v1/external/{WORKSPACE}/jobs/{job}")

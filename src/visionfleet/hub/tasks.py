@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from visionfleet.hub.errors import not_found, stale_lease, task_cancelled
@@ -43,7 +43,7 @@ def claim(
     """Lease the task that has been due the longest, or None. Those whose lease ran out go first."""
     now = store.clock()
     with store.write() as session:
-        states = (_of_stage(state(now), stage_id) for state in (_abandoned, _waiting))
+        states = (_of_stage(state(now), stage_id) for state in (is_abandoned, _waiting))
         due = (_lock_oldest(session, now, state, kinds, machine_type) for state in states)
         task_id = next(filter(None, due), None)
         if task_id is None:
@@ -130,16 +130,21 @@ def overdue(session: Session, now: float) -> Sequence[Task]:
     return session.scalars(select(Task).where(lost)).all()
 
 
-def _abandoned(now: float) -> Any:
+def is_running(now: float) -> ColumnElement[bool]:
+    """Leased to somebody who is there."""
+    return and_(Task.state == TaskState.LEASED, Task.expires_at >= now)
+
+
+def is_abandoned(now: float) -> ColumnElement[bool]:
     """Leased to somebody who is gone, and not for the last time."""
     return and_(Task.state == TaskState.LEASED, Task.expires_at < now, Task.attempts < MAX_ATTEMPTS)
 
 
-def _waiting(now: float) -> Any:
+def _waiting(now: float) -> ColumnElement[bool]:
     return and_(Task.state == TaskState.QUEUED, Task.run_after <= now)
 
 
-def _of_stage(state: Any, stage_id: str | None) -> Any:
+def _of_stage(state: ColumnElement[bool], stage_id: str | None) -> ColumnElement[bool]:
     return state if stage_id is None else and_(state, Task.stage_id == stage_id)
 
 
@@ -161,7 +166,7 @@ def _lock_oldest(
 def _has_room(session: Session, now: float, stage_id: str, max_parallel: int) -> bool:
     """Whether the stage may run one task more, counted by one claimer of it after the other."""
     session.execute(locked(select(Stage.id).where(Stage.id == stage_id)))
-    running = (Task.stage_id == stage_id, Task.state == TaskState.LEASED, Task.expires_at >= now)
+    running = (Task.stage_id == stage_id, is_running(now))
     return (session.scalar(select(func.count()).select_from(Task).where(*running)) or 0) < max_parallel
 
 
@@ -184,8 +189,7 @@ def _full_stages(now: float) -> Select[str | None]:
     """Stages that run as many tasks as their job allows at once."""
     running = select(Task.stage_id).join(Stage, Stage.id == Task.stage_id)
     # those without a limit may run thousands, which every claim would count
-    limited = Stage.max_parallel.is_not(None)
-    running = running.where(limited, Task.state == TaskState.LEASED, Task.expires_at >= now)
+    running = running.where(Stage.max_parallel.is_not(None), is_running(now))
     return running.group_by(Task.stage_id, Stage.max_parallel).having(func.count() >= Stage.max_parallel)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from visionfleet.config.batch import Batch
@@ -84,13 +84,11 @@ def _demand(hub: Hub, session: Session, stage: Stage, job: Job) -> Demand:
     workers = compute.workers_per_machine or 1
     now = hub.store.clock()
     enough = max(1, most_pods(hub.config.batch)[compute.machine_type]) * workers  # no more need be counted
-    leased = and_(Task.state == TaskState.LEASED, Task.expires_at >= now)
-    lost = and_(Task.state == TaskState.LEASED, Task.expires_at < now, Task.attempts < tasks.MAX_ATTEMPTS)
     return Demand(
         stage_id=stage.id,
         machine_type=compute.machine_type,
-        waiting=_count(session, stage, or_(Task.state == TaskState.QUEUED, lost), enough),
-        leased=_count(session, stage, leased, enough),
+        waiting=_count(session, stage, or_(Task.state == TaskState.QUEUED, tasks.is_abandoned(now)), enough),
+        leased=_count(session, stage, tasks.is_running(now), enough),
         workers=workers,
         max_parallel=stage.max_parallel,
         queued=hub.config.batch.queue is not None,

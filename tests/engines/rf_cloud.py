@@ -1,0 +1,30 @@
+"""The unmodified command line of Roboflow's, against a hub."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from tests.engines.engine import missing
+from visionfleet.local.runtime import locate
+
+VERSION = "1.8.3"
+COMMAND_SECONDS = 600
+
+
+def rf_cloud(url: str, key: str, *arguments: str) -> str:
+    """What `inference rf-cloud …` prints; fails with what it says."""
+    runtime = locate(VERSION)
+    if not runtime.is_installed:
+        missing(f"the inference command line {VERSION}", "`make runtime` installs it")
+    done = subprocess.run(
+        [str(runtime.inference), "rf-cloud", *arguments],
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "API_BASE_URL": url, "ROBOFLOW_API_KEY": key, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    return done.stdout
