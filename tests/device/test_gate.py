@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 
 from tests.device.device import ANSWER, DIGEST, NEW, WEIGHTS, Device, a_release, image_of, sha256
-from visionfleet_device import packages
+from visionfleet_device import links, packages
 from visionfleet_device.gate import GateFailed, judge
 
 
@@ -124,6 +125,25 @@ class TestPackages:
         link.parent.mkdir(parents=True)
         link.symlink_to("/cache/a")
         assert packages.sha256_of(packages.on_this_machine(device.paths, link)) is None
+
+    def test_a_link_that_leads_out_of_the_cache_is_no_file_of_it(self, device: Device) -> None:
+        judged(device)
+        links.write(device.paths.root / "etc/weights.onnx", WEIGHTS)
+        folder = packages.folder_of(device.paths, "screws/3", "pkg1")
+        for target in ("../../../../../../etc", str(device.paths.root / "etc")):
+            links.remove_all(folder)
+            folder.symlink_to(target)
+            assert (folder / "weights.onnx").read_bytes() == WEIGHTS
+            said = packages.problem(device.paths, a_release(NEW)["models"][0])
+            assert said == "weights.onnx of model screws/3 is not in the server's cache"
+
+    def test_nobody_waits_for_a_pipe_in_a_files_place(self, device: Device) -> None:
+        judged(device)
+        file = packages.folder_of(device.paths, "screws/3", "pkg1") / "weights.onnx"
+        file.unlink()
+        os.mkfifo(file)
+        said = packages.problem(device.paths, a_release(NEW)["models"][0])
+        assert said == "weights.onnx of model screws/3 is not in the server's cache"
 
     def test_the_slug_is_the_servers(self) -> None:
         """As slugify_model_id_to_os_safe_format of inference 1.8.3 says it."""

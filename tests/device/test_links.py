@@ -38,6 +38,29 @@ def test_what_is_gone_is_gone(tmp_path: Path) -> None:
     assert not links.exists(tmp_path / "link")
 
 
+def test_all_that_is_there_goes_and_of_a_link_nothing_but_the_link(tmp_path: Path) -> None:
+    links.write(tmp_path / "folder/file", b"")
+    (tmp_path / "link").symlink_to("folder")
+    links.remove_all(tmp_path / "nothing")
+    links.remove_all(tmp_path / "link")
+    assert (tmp_path / "folder/file").exists()
+    links.remove_all(tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_opened_folder_is_the_same_also_where_another_takes_its_place(tmp_path: Path) -> None:
+    links.write(tmp_path / "folder/file", b"")
+    links.write(tmp_path / "other/file", b"")
+    with links.opened(tmp_path / "folder") as folder:
+        (tmp_path / "folder").rename(tmp_path / "moved")
+        (tmp_path / "folder").symlink_to("other")
+        links.remove(folder / "file")
+    assert list((tmp_path / "moved").iterdir()) == []
+    assert (tmp_path / "other/file").exists()
+    with pytest.raises(NotADirectoryError), links.opened(tmp_path / "folder"):
+        pass
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"\xff\xfe", b"\x00" * 100])
 def test_json_that_is_no_object_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "file").write_bytes(content)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, cast
+from typing import Any, Dict, Generator, cast
 
 _BESIDE = ".new"
 
@@ -91,6 +92,27 @@ def remove_folder(folder: Path) -> None:
         return
     shutil.rmtree(str(folder))
     _sync_folder(folder.parent)
+
+
+def remove_all(path: Path) -> None:
+    """Remove what is there: a folder and all in it, a file, or a link and not what it leads to."""
+    if path.is_symlink() or not path.is_dir():
+        remove(path)
+    else:
+        remove_folder(path)
+
+
+@contextmanager
+def opened(folder: Path) -> Generator[Path, None, None]:
+    """A folder by a path that leads to it, whatever others put in its place meanwhile. Raises OSError where it is none.
+
+    For folders that others write to: by their own path, what is removed in them would be what a link leads to.
+    """
+    descriptor = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
 
 
 def make_folder(folder: Path) -> None:

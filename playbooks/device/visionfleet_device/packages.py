@@ -35,7 +35,7 @@ def problem(paths: Paths, model: dict[str, Any]) -> str | None:
         return f"the server has not taken package {model['package_id']} of model {model['id']}{_others(folder)}"
     for file in model["files"]:
         path = on_this_machine(paths, folder / file["name"])
-        found = sha256_of(path)
+        found = sha256_of(path) if _is_inside(paths.cache, path) else None
         if found is None:
             return f"{file['name']} of model {model['id']} is not in the server's cache"
         if found != file["sha256"]:
@@ -45,7 +45,7 @@ def problem(paths: Paths, model: dict[str, Any]) -> str | None:
 
 def forget_choices(paths: Paths) -> None:
     """Let the server ask anew which package a model has: for a day it would take the one of the release before."""
-    links.remove_folder(paths.cache / CHOICES)
+    links.remove_all(paths.cache / CHOICES)
 
 
 def folder_of(paths: Paths, model_id: str, package_id: str) -> Path:
@@ -75,12 +75,20 @@ def sha256_of(path: Path) -> str | None:
     """The digest of a file; None where there is none that can be read."""
     digest = hashlib.sha256()
     try:
+        if not path.is_file():
+            return None  # a pipe would be waited for without an end
         with path.open("rb") as file:
             for chunk in iter(lambda: file.read(READ_BYTES), b""):
                 digest.update(chunk)
     except OSError:
         return None
     return digest.hexdigest()
+
+
+def _is_inside(folder: Path, path: Path) -> bool:
+    """Whether a path leads to something in a folder; what a container has written may lead anywhere."""
+    real = os.path.realpath(str(path))
+    return real.startswith(os.path.realpath(str(folder)) + os.sep)
 
 
 def _others(folder: Path) -> str:
