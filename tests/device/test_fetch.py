@@ -237,6 +237,16 @@ def test_what_has_come_already_needs_no_space(
     assert run(paths, release(), docker, hub)
 
 
+def test_what_nothing_needs_goes_before_more_comes(paths: Paths, hub: HubStandIn, docker: RegistryStandIn) -> None:
+    failed = paths.bundle("f" * 12)
+    links.write_json(failed.release, release(id=failed.id))
+    failed.tried.touch()
+    docker.fault = "no space left on device"
+    with pytest.raises(DeviceError, match="no space left"):
+        run(paths, release(), docker, hub)
+    assert not failed.folder.exists()
+
+
 @pytest.mark.parametrize(
     ("fault", "fix"),
     [

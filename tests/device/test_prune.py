@@ -12,7 +12,8 @@ from tests.device.device import NEW, NEXT, OLD, WEIGHTS, Device, a_release, imag
 from visionfleet_device import links, packages, trial
 from visionfleet_device.errors import Busy, DeviceError
 from visionfleet_device.locks import held
-from visionfleet_device.prune import objects_of, prune
+from visionfleet_device.objects import PARTIAL
+from visionfleet_device.prune import make_room, objects_of, prune
 
 
 def names(folder: Path) -> list[str]:
@@ -140,3 +141,63 @@ def test_objects_are_files_of_packages_and_goldens() -> None:
 def test_the_stand_in_keeps_packages_as_the_server_does(device: Device) -> None:
     take_package(device.paths, WEIGHTS)
     assert packages.problem(device.paths, a_release(NEW)["models"][0]) is None
+
+
+class TestMakeRoom:
+    def test_a_release_that_failed_goes_before_the_next_is_fetched(self, device: Device) -> None:
+        device.released(OLD)
+        device.fetch(a_release(NEXT))
+        device.server_of(NEXT).status = 500
+        with pytest.raises(DeviceError):
+            device.switch.release(NEXT)
+        make_room(device.paths, device.docker, a_release(NEW))
+        assert names(device.paths.releases) == [OLD]
+        assert device.images == {image_of(OLD)}
+
+    def test_what_the_next_has_in_common_with_it_stays(self, device: Device) -> None:
+        coming = a_release(NEW)
+        image, half = coming["image"]["reference"], device.paths.objects / (f"{sha256(b'picture')}{PARTIAL}")
+        device.released(OLD)
+        device.fetch(a_release(NEXT))
+        device.paths.bundle(NEXT).tried.touch()
+        device.images.add(image)
+        links.write_json(device.paths.bundle(NEXT).image, {"id": image})
+        links.write(half, b"pic")
+        make_room(device.paths, device.docker, coming)
+        assert names(device.paths.releases) == [OLD]
+        assert image in device.images
+        assert set(names(device.paths.objects)) == {*objects_of(coming), half.name}
+
+    def test_what_is_fetched_anew_stays(self, device: Device) -> None:
+        device.released(OLD, NEW)
+        device.paths.bundle(NEW).release.write_text("{")
+        make_room(device.paths, device.docker, a_release(NEW))
+        assert names(device.paths.releases) == [OLD, NEW]
+        assert device.images == {image_of(OLD), image_of(NEW)}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [packages.MODELS, f"{packages.MODELS}/model", f"{packages.MODELS}/model/package", packages.BLOBS, packages.CHOICES],
+)
+def test_no_link_that_the_container_has_made_leads_out_of_the_cache(device: Device, place: str) -> None:
+    device.released(OLD)
+    others = device.paths.root / "etc/others"
+    for name in ("folder/deeper/file", "folder/file", "file"):
+        links.write(others / name, b"of somebody else")
+    link = device.paths.cache / place
+    links.remove_all(link)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(others)
+    packages.forget_choices(device.paths)
+    prune(device.paths, device.docker)
+    assert sorted(path.name for path in others.rglob("*")) == ["deeper", "file", "file", "file", "folder"]
+
+
+def test_a_folder_in_the_place_of_a_file_keeps_nothing_from_going(device: Device) -> None:
+    device.released(OLD)
+    blobs = device.paths.cache / packages.BLOBS
+    (blobs / "0-folder/within").mkdir(parents=True)
+    (blobs / "1-file").touch()
+    prune(device.paths, device.docker)
+    assert not {"0-folder", "1-file"} & set(names(blobs))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable
 
-from visionfleet_device import answers, bundle, client_keys, images, links, objects
+from visionfleet_device import answers, bundle, client_keys, images, links, objects, prune
 from visionfleet_device.docker import Docker
 from visionfleet_device.errors import DeviceError
 from visionfleet_device.hub import Hub
@@ -29,6 +30,8 @@ def fetch(paths: Paths, release: dict[str, Any], docker: Docker | None = None, h
             return bundle.write(paths, release, image)
         hub = hub or Hub.of(paths)
         found = answers.ask(hub, release)
+        with suppress(DeviceError, OSError):  # then there is less room, and what cannot come says so
+            prune.make_room(paths, docker, release)
         _check_space(paths, missing)
         _fetch_files(paths, hub, release, missing)
         image = images.fetch(docker, release["image"])
