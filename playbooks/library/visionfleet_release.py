@@ -29,7 +29,8 @@ options:
       - C(fetched) brings everything that the release needs to the device. What serves goes on serving.
       - C(released) fetches it, too, and lets it serve.
       - C(previous) lets the release before the current one serve. A second time leads forth again.
-      - C(absent) removes everything of visionfleet's from the device, but not Docker.
+      - C(absent) removes everything of visionfleet's from the device, but not Docker. Where the program is not there,
+        it does nothing.
     type: str
     choices: [fetched, released, previous, absent]
     default: released
@@ -133,7 +134,7 @@ def _result(module: Any, device: Device) -> dict[str, Any]:
     if module.check_mode:
         return {"changed": _would_change(device, state, wanted), "diff": diff}
     if state == "absent":
-        changed = device.home.exists() and bool(_program(module, device, "remove")["changed"])
+        changed = device.program.exists() and bool(_program(module, device, "remove")["changed"])
     else:
         changed = _brought(module, device, state, wanted)
     return {"changed": changed, "diff": diff}
@@ -152,7 +153,7 @@ def _wanted(module: Any, device: Device, state: str) -> dict[str, Any]:
 
 def _would_change(device: Device, state: str, wanted: dict[str, Any]) -> bool:
     if state == "absent":
-        return device.home.exists()
+        return device.program.exists()
     if state == "fetched":
         return not device.release(wanted["id"])
     return device.linked("current") != wanted["id"]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.device.device import NEW, NEXT, OLD, Device, a_release
 from tests.device.test_power_cut import Plug, PowerCut, plugged_in
+from visionfleet_device import links
 from visionfleet_device.errors import Busy
 from visionfleet_device.locks import held
 from visionfleet_device.remove import remove
@@ -71,6 +72,26 @@ def test_what_was_found_stays_for_the_reset(provisioned: Device) -> None:
     provisioned.paths.found.write_text(json.dumps({"docker": False}))
     remove(provisioned.paths, provisioned.machine)
     assert left(provisioned) == ["etc/systemd/system/ssh.service", "var/lib/visionfleet/found.json"]
+
+
+def test_the_program_goes_before_what_it_is_made_of_and_after_all_that_it_is_to_remove(
+    provisioned: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So whoever finds it can run it, and whoever does not has files alone to remove."""
+    links.write(provisioned.paths.program, b"")
+    seen: list[bool] = []
+
+    def remove_folder(folder: Path) -> None:
+        if folder == provisioned.paths.home:
+            seen.append(provisioned.paths.program.exists())
+            assert {path.split("/")[0] for path in left(provisioned)} == {"etc", "opt"}
+            assert left(provisioned)[0] == "etc/systemd/system/ssh.service"
+        real(folder)
+
+    real = links.remove_folder
+    monkeypatch.setattr(links, "remove_folder", remove_folder)
+    remove(provisioned.paths, provisioned.machine)
+    assert seen == [False]
 
 
 def test_cut_off_at_any_step_it_can_be_done_again(provisioned: Device) -> None:

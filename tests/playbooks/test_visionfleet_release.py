@@ -202,6 +202,12 @@ class TestAbsent:
         assert device.ask(state="absent")["changed"] is True
         assert device.ask(state="absent")["changed"] is False
 
+    def test_leaves_what_has_no_program_alone(self, device: Device) -> None:
+        device.ask(release=a_release(NEW))
+        (device.program.home / "bin/visionfleet-device").unlink()
+        for check in (True, False):
+            assert device.ask(state="absent", check=check)["changed"] is False
+
 
 class TestCheckMode:
     @pytest.mark.parametrize("state", ["fetched", "released"])

@@ -40,8 +40,10 @@ def remove(paths: Paths, machine: Machine | None = None) -> bool:
         _remove_units(paths)
         machine.systemd.reload()
         _remove_state(paths)
-        for folder in (paths.run, paths.etc, paths.home):  # the last one holds this program
+        for folder in (paths.run, paths.etc):
             links.remove_folder(folder)
+        links.remove(paths.program)  # before what it is made of: where it is gone, what is left is only to be removed
+        links.remove_folder(paths.home)
     return True
 
 
@@ -70,7 +72,4 @@ def _remove_state(paths: Paths) -> None:
     for entry in paths.state.iterdir():
         if entry == paths.found:
             continue
-        if entry.is_dir() and not entry.is_symlink():
-            links.remove_folder(entry)
-        else:
-            links.remove(entry)
+        links.remove_all(entry)
