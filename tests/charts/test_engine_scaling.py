@@ -123,5 +123,5 @@ def wait_for(served: Serving, count: int) -> None:
 
 def state(cluster: Cluster) -> str:
     """What a person would look at."""
-    commands = (("describe", f"hpa/{NAME}"), ("describe", f"scaledobject/{NAME}"), ("get", "pods"))
+    commands = (("describe", "hpa"), ("describe", f"scaledobject/{NAME}"), ("get", "pods"))
     return "\n".join(cluster.run_kubectl(*each, f"--namespace={NAMESPACE}").stdout for each in commands)

@@ -52,7 +52,7 @@ OBJECTS = {
         ("EC2NodeClass", "l4"),
         ("EC2NodeClass", "t4-spot"),
         ("HTTPRoute", "acme-vision-serving-screws"),
-        ("HTTPScaledObject", "acme-vision-serving-rare"),
+        ("HTTPScaledObject", "acme-vision-serving-rare-wake"),
         ("Ingress", "acme-vision-hub"),
         ("Ingress", "acme-vision-serving-pallets"),
         ("Job", "acme-vision-hub-migration"),

@@ -48,6 +48,7 @@ def test_requests_in_flight_are_the_time_of_requests_by_littles_law(objects: lis
     assert trigger["metadata"] == {
         "serverAddress": "http://prometheus:9090",
         "threshold": "4",
+        "ignoreNullValues": "false",
         "query": "sum(rate(http_request_duration_seconds_sum"
         '{namespace="visionfleet",service="acme-serving-busy"}[1m]))',
     }
@@ -63,6 +64,27 @@ def test_gpus_are_those_of_the_pools_own_pods(objects: list[Object]) -> None:
         "acme-serving-gpu-2-7c-abcde",
     )
     assert [bool(re.fullmatch(asked[1], pod)) for pod in pods] == [True, False, False]
+
+
+def test_of_several_gpus_of_a_pod_it_is_the_mean_that_is_shared_out(objects: list[Object]) -> None:
+    [trigger] = find(objects, "ScaledObject", "acme-serving-gpu")["spec"]["triggers"]
+    assert trigger["metadata"]["query"].startswith("sum(avg by (exported_pod) (DCGM_FI_DEV_GPU_UTIL{")
+
+
+def test_an_upgrade_may_make_keda_the_scaler_and_kubernetes_own_again(objects: list[Object]) -> None:
+    """Helm makes what is new before it removes what is old, so both are there for a moment."""
+    hpa = find(objects, "HorizontalPodAutoscaler", "acme-serving-plain")["metadata"]
+    assert hpa["annotations"] == {"validations.keda.sh/hpa-ownership": "false"}, "KEDA's webhook would refuse"
+    config = find(objects, "ScaledObject", "acme-serving-busy")["spec"]["advanced"]["horizontalPodAutoscalerConfig"]
+    assert "name" not in config, "Helm would take KEDA's for its own, and lose it with the ScaledObject"
+
+
+def test_what_the_add_on_makes_is_never_taken_for_what_the_chart_makes(objects: list[Object]) -> None:
+    """It makes a ScaledObject of the same name, with the same labels, that goes with its own object."""
+    own = {each["metadata"]["name"] for pool in (1, 2) for each in scaled_objects_of_a_pool_from(pool)}
+    [asleep] = of_kind(scaled_objects_of_a_pool_from(0), "HTTPScaledObject")
+    assert asleep["metadata"]["name"] not in own
+    assert own
 
 
 def test_a_prometheus_that_is_away_takes_no_server_away(objects: list[Object]) -> None:
@@ -87,7 +109,7 @@ def test_who_may_have_to_wait_for_a_first_pod_asks_the_add_on(objects: list[Obje
     assert [(each["name"], each["namespace"], each["port"]) for each in rule["backendRefs"]] == [
         (interceptor, "keda", 8080)
     ]
-    hosts = find(objects, "HTTPScaledObject", "acme-serving-rare")["spec"]["hosts"]
+    hosts = find(objects, "HTTPScaledObject", "acme-serving-rare-wake")["spec"]["hosts"]
     assert {"rare.acme.example", "acme-serving-rare-wake", "acme-serving-rare-wake.visionfleet"} <= set(hosts)
 
 
@@ -105,6 +127,18 @@ def test_a_gateway_splits_requests_by_weight(objects: list[Object]) -> None:
     assert shares == {"acme-serving-gpu": 90, "acme-serving-gpu-canary": 10}
     for name, track in (("acme-serving-gpu", "stable"), ("acme-serving-gpu-canary", "canary")):
         assert find(objects, "Service", name)["spec"]["selector"]["visionfleet.io/track"] == track
+
+
+def test_a_second_version_may_be_there_before_it_gets_requests() -> None:
+    canary = {"image": {**CPU, "tag": "1.8.4"}, "weight": 0}
+    gateway = {"enabled": True, "host": "cpu.acme.example", "parentRefs": [{"name": "public"}]}
+    made = rendered(serving(canary=canary, exposure={"gateway": gateway}))
+    [rule] = find(made, "HTTPRoute", "acme-serving-cpu")["spec"]["rules"]
+    assert {each["name"]: each["weight"] for each in rule["backendRefs"]} == {
+        "acme-serving-cpu": 100,
+        "acme-serving-cpu-canary": 0,
+    }
+    assert find(made, "Deployment", "acme-serving-cpu-canary")["spec"]["replicas"] == 1
 
 
 @pytest.mark.parametrize(
@@ -149,10 +183,10 @@ def test_servers_do_not_reach_the_credentials_of_their_node(objects: list[Object
     for component in ("serving", "worker", "standing-worker"):
         rules = find(objects, "NetworkPolicy", f"acme-{component}")["spec"]["egress"]
         everywhere = [rule for rule in rules if any("ipBlock" in peer for peer in rule.get("to", []))]
-        assert [rule["ports"] for rule in everywhere] == [[{"port": 443}], [{"port": 80}]]
+        assert [rule["ports"] for rule in everywhere] == [[{"port": port}] for port in (9000, 443, 80)]
         for rule in everywhere:
-            blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in rule["to"]}
-            assert "169.254.0.0/16" in blocks["0.0.0.0/0"]
+            blocks = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in rule["to"] if "ipBlock" in peer}
+            assert {"169.254.0.0/16", "168.63.129.16/32"} <= set(blocks["0.0.0.0/0"])
 
 
 def test_clients_of_the_values_are_the_only_ones_beside_the_releases_own_pods(objects: list[Object]) -> None:
@@ -168,4 +202,11 @@ def test_clients_of_the_values_are_the_only_ones_beside_the_releases_own_pods(ob
 def test_a_hub_elsewhere_is_reached_by_its_port() -> None:
     values = {**serving(), "hub": {"url": "http://hub.acme.example:8080"}}
     [policy] = of_kind(rendered(values), "NetworkPolicy")
-    assert {"ports": [{"port": 8080}]} in policy["spec"]["egress"]
+    assert [{"port": 8080}] in [rule["ports"] for rule in policy["spec"]["egress"]]
+
+
+def scaled_objects_of_a_pool_from(fewest: int) -> list[Object]:
+    """What makes KEDA scale a pool that has so many replicas at least."""
+    scaling = {"scaler": "keda", "min": fewest, "max": 3, "metric": "requests", "target": 4}
+    made = rendered({**serving(scaling=scaling), "monitoring": {"prometheus": "http://prometheus:9090"}})
+    return [each for each in made if each["kind"].endswith("ScaledObject")]
