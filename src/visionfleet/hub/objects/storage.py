@@ -11,6 +11,7 @@ import io
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 import obstore
@@ -53,6 +54,8 @@ PART_BYTES = 5 * 1024 * 1024
 CONCURRENT_PARTS = 2
 CONCURRENT_QUESTIONS = 16
 READ_BYTES = 1024 * 1024
+KEYS_AT_ONCE = 1000
+"""What S3 deletes in one request."""
 
 Links = Callable[[SignedMethod, str, int], str]
 """Makes of method, key and seconds a link that needs no API key."""
@@ -203,6 +206,12 @@ class Storage:
             except FileNotFoundError:  # a folder stops at the first that is missing, a bucket does not
                 self._delete_one_by_one(wanted)
 
+    def delete_folder(self, prefix: str) -> None:
+        """Delete all objects under a folder, of which there may be millions: some at a time are in memory."""
+        keys = (key for key, _ in self.list(prefix))
+        while some := list(islice(keys, KEYS_AT_ONCE)):
+            self.delete(some)
+
     def _delete_one_by_one(self, keys: Sequence[str]) -> None:
         for key in keys:
             with suppress(FileNotFoundError):
@@ -232,7 +241,8 @@ class Storage:
         """
         check_key(key)
         if self._links is not None:
-            return self._links(method, key, expires_in)
+            with translated(key):  # credentials of a role may have to be asked for
+                return self._links(method, key, expires_in)
         return self._signer.link(method, key, expires_in, base_url)
 
 
