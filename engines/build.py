@@ -107,11 +107,22 @@ ENGINES = {
         Engine(name="helm", version="4.3.1", packages=("helm.sh/helm/v4/cmd/helm",)),
         Engine(name="kubeconform", version="0.8.0", packages=("github.com/yannh/kubeconform/cmd/kubeconform",)),
         Engine(name="kwok", version="0.8.0", packages=("sigs.k8s.io/kwok/cmd/kwok",)),  # nodes that are not there
+        Engine(name="kueue", version="0.17.0", packages=("sigs.k8s.io/kueue/cmd/kueue",)),
         Engine(name="coredns", version="1.15.0", packages=("github.com/coredns/coredns",)),
+        Engine(  # an agent that keeps NetworkPolicies
+            name="kube-network-policies",
+            version="0.8.0",
+            packages=("sigs.k8s.io/kube-network-policies/cmd",),
+        ),
         Engine(
             name="keda",
             version="2.21.0",
             packages=("github.com/kedacore/keda/v2/cmd/operator", "github.com/kedacore/keda/v2/cmd/adapter"),
+        ),
+        Engine(
+            name="flux",  # its controllers have versions of their own; this is kustomize-controller's
+            version="1.9.6",
+            packages=tuple(f"github.com/fluxcd/{part}-controller" for part in ("source", "kustomize", "helm")),
         ),
     )
 }
