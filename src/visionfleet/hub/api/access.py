@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Query, Request
@@ -21,13 +21,13 @@ SERVICE_VARIABLE = "VISIONFLEET_HUB_SERVICE"
 _bearer = HTTPBearer(auto_error=False, description="the same key as `api_key`")
 
 
-def get_hub(request: Request) -> Hub:
+# what computes nothing is `async`: FastAPI sends every other dependency through a thread of its own
+async def get_hub(request: Request) -> Hub:
     """The hub that this application serves."""
-    hub: Hub = request.app.state.hub
-    return hub
+    return _hub(request)
 
 
-def get_base_url(request: Request) -> str:
+async def get_base_url(request: Request) -> str:
     """Where the caller reaches this hub: the file's `hub.url`, else the address that the request came by.
 
     A pod came by the Service of its cluster, and the address for those outside may lead nowhere from there.
@@ -35,7 +35,7 @@ def get_base_url(request: Request) -> str:
     service = os.environ.get(SERVICE_VARIABLE, "").rstrip("/")
     if service and request.headers.get("host") == urlsplit(service).netloc:
         return service
-    url = get_hub(request).config.hub.url
+    url = _hub(request).config.hub.url
     return str(url or request.base_url).rstrip("/")
 
 
@@ -45,16 +45,21 @@ def get_caller(
     bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)] = None,
 ) -> Caller:
     """Whose key the request carries. Raises HubError 401."""
-    hub = get_hub(request)
+    hub = _hub(request)
     return identify(hub.store, hub.config.workspace, bearer.credentials if bearer else api_key)
 
 
-def get_page(
+async def get_page(
     page_size: Annotated[int | None, Query(alias="pageSize")] = None,
     next_page_token: Annotated[str | None, Query(alias="nextPageToken")] = None,
 ) -> Page:
     """Which page of a listing is asked for."""
     return Page.parse(page_size, next_page_token)
+
+
+def _hub(request: Request) -> Hub:
+    hub: Hub = request.app.state.hub
+    return hub
 
 
 HubDep = Annotated[Hub, Depends(get_hub)]
@@ -63,8 +68,8 @@ AnyCaller = Annotated[Caller, Depends(get_caller)]
 PageDep = Annotated[Page, Depends(get_page)]
 
 
-def _with_role(role: Role) -> Callable[[Caller], Caller]:
-    def check(caller: AnyCaller) -> Caller:
+def _with_role(role: Role) -> Callable[[Caller], Coroutine[Any, Any, Caller]]:
+    async def check(caller: AnyCaller) -> Caller:
         if caller.role != role:
             message = f"this key has the role '{caller.role}', and here the role '{role}' is asked for"
             raise HubError(403, "role_not_allowed", message)
@@ -86,7 +91,7 @@ def check_workspace(caller: Caller, workspace: str) -> str:
     return workspace
 
 
-def _client_workspace(workspace: str, caller: Annotated[Caller, Depends(_with_role(Role.CLIENT))]) -> str:
+async def _client_workspace(workspace: str, caller: Annotated[Caller, Depends(_with_role(Role.CLIENT))]) -> str:
     return check_workspace(caller, workspace)
 
 

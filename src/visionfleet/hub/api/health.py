@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from visionfleet.hub.api.access import HubDep
+from visionfleet.hub.api.threads import waits_for_storage
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.objects.errors import StorageError
 
@@ -14,12 +15,13 @@ router = APIRouter(tags=["health"])
 
 
 @router.get("/healthz")
-def healthz() -> dict[str, str]:
-    """The process answers."""
+async def healthz() -> dict[str, str]:
+    """The process answers, also where each of its threads waits for a storage or a database: no start would help."""
     return {"status": "ok"}
 
 
 @router.get("/readyz")
+@waits_for_storage
 def readyz(hub: HubDep) -> dict[str, str]:
     """Database and storage answer, and the storage can be written to."""
     try:

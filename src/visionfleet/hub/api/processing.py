@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Query
 
 from visionfleet.hub.api.access import ClientWorkspace, HubDep, PageDep
+from visionfleet.hub.api.threads import waits_for_storage
 from visionfleet.hub.processing import jobs, restart
 
 router = APIRouter(prefix="/batch-processing/v1/external/{workspace}/jobs", tags=["batch processing"])
@@ -67,6 +68,7 @@ def abort_job(hub: HubDep, workspace: ClientWorkspace, job_id: str) -> dict[str,
 
 
 @router.post("/{job_id}/restart")
+@waits_for_storage
 def restart_job(
     hub: HubDep,
     workspace: ClientWorkspace,

@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from visionfleet.hub.api.access import BaseUrl, ClientWorkspace, HubDep, PageDep
 from visionfleet.hub.api.bodies import BodyTooLarge
+from visionfleet.hub.api.threads import waits_for_storage
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.staging import batches
 from visionfleet.hub.staging.ingest import MAX_IMAGE_BYTES
@@ -80,12 +80,13 @@ async def upload_image(
         sent = _first_file(form)
         name = file_name or sent.filename or ""
 
+        @waits_for_storage
         def stage() -> dict[str, Any]:
             # read here, so that no more images are in memory at once than there are threads
             data = sent.file.read(MAX_IMAGE_BYTES + 1)
             return batches.upload_image(hub, workspace, batch_id, display_name, name, data)
 
-        return await run_in_threadpool(stage)
+        return await stage()
 
 
 @router.post("/{batch_id}/bulk-upload/image-files")
