@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import sqlite3
 import stat
@@ -18,8 +19,18 @@ from visionfleet.config import DeploymentConfig
 from visionfleet.config.hub import Hub as Section
 from visionfleet.hub.context import Hub, HubUnavailable
 from visionfleet.hub.keys import list_keys, revoke_key
-from visionfleet.hub.serve import _listen, serve
+from visionfleet.hub.serve import _listen, raise_file_limit, serve
 from visionfleet.hub.store import Store, schema
+
+
+def test_a_hub_may_have_as_many_connections_as_the_system_allows() -> None:
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(before, 1024), most))
+    try:
+        raise_file_limit()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
 
 
 def test_a_signing_key_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 from contextlib import closing
 
@@ -23,6 +24,7 @@ def serve(config: DeploymentConfig, host: str | None = None, port: int | None = 
     Requests are not logged by the server: their query strings carry API keys.
     """
     log_to_stderr()
+    raise_file_limit()
     hub = Hub.open(config)
     server = uvicorn.Config(
         create_app(hub),
@@ -34,6 +36,15 @@ def serve(config: DeploymentConfig, host: str | None = None, port: int | None = 
     with closing(hub), _listen(host or config.hub.host, port or config.hub.port) as listener:
         structlog.get_logger().info("hub_starting", url=config.hub.public_url, workspace=config.workspace)
         uvicorn.Server(server).run(sockets=[listener])
+
+
+def raise_file_limit() -> None:
+    """Let the process have as many files as the system allows: each connection is one.
+
+    A thousand workers keep several connections each, and a process, also a pod's, starts with 1,024 files.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:
