@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,13 +188,37 @@ def test_text_that_postgresql_does_not_hold_is_the_clients_fault(api: Api) -> No
     for answer in (
         api.get(f"{STAGING}/b/list", partName="\0"),
         api.post(f"{JOBS}/j1", json=job_body("b"), name="no\0name"),
-        api.worker("/tasks/%00/heartbeat", token=1),
+        api.worker("/tasks/%00/release", token=1),
     ):
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "request_invalid")
     api.post(f"{JOBS}/j1", json=job_body("b"))
     held = api.worker("/lease", worker="w").json()
     failed = {"token": held["token"], "code": "crashed", "message": "at \0 it ended", "retryable": False}
     assert api.worker(f"/tasks/{held['task_id']}/fail", **failed).status_code == 204
+
+
+@pytest.mark.engine
+def test_a_server_that_has_become_a_standby_is_one_to_try_again(own: tuple[PostgreSQL, TestClient, str]) -> None:
+    server, client, key = own
+    upload = {"params": {"api_key": key, "fileName": "one.jpg"}, "files": {"one.jpg": jpeg(1)}}
+    with psycopg.connect(server.url("alone"), autocommit=True) as connection:
+        connection.execute("ALTER DATABASE alone SET default_transaction_read_only = on")
+        client.app.state.hub.store.close()
+        answer = client.post(f"{STAGING}/b/upload/image", **upload)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "database_unavailable")
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute("ALTER DATABASE alone RESET default_transaction_read_only")
+    client.app.state.hub.store.close()
+    assert client.post(f"{STAGING}/b/upload/image", **upload).status_code == 200
+
+
+@SERVED
+def test_a_server_whose_machine_has_gone_is_given_up_after_half_a_minute(api: Api) -> None:
+    """Without it the kernel sends again what was not acknowledged, for a quarter of an hour."""
+    with api.hub.store._engine.connect() as connection:
+        descriptor = os.dup(connection.connection.driver_connection.fileno())
+        with socket.socket(fileno=descriptor) as wire:
+            assert wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
 
 
 @pytest.mark.engine

@@ -8,8 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from sqlalchemy.exc import DataError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -23,6 +22,7 @@ from visionfleet.hub.objects.errors import (
     TooLarge,
 )
 from visionfleet.hub.objects.signing import InvalidSignature
+from visionfleet.hub.outages import DATABASE_AWAY
 
 STORAGE_STATUS: dict[type[StorageError], int] = {
     InvalidKey: 400,
@@ -43,7 +43,7 @@ def install_fault_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HubError, _hub_error)
     app.add_exception_handler(StorageError, _storage_error)
     app.add_exception_handler(InvalidSignature, _signature_error)
-    for kind in (OperationalError, InterfaceError, PoolTimeout):
+    for kind in DATABASE_AWAY:
         app.add_exception_handler(kind, _database_error)
     app.add_exception_handler(DataError, _data_error)
     app.add_exception_handler(RequestValidationError, _validation_error)

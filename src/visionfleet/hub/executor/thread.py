@@ -13,6 +13,7 @@ from visionfleet.hub.executor.cluster import Cluster, ClusterError, NoCredential
 from visionfleet.hub.executor.jobs import STATES
 from visionfleet.hub.executor.metrics import ERRORS, JOBS
 from visionfleet.hub.executor.rounds import Round
+from visionfleet.hub.outages import AWAY, reason_of
 
 ROUND_SECONDS = 2.0
 NAMESPACE_VARIABLE, RELEASE_VARIABLE = "VISIONFLEET_NAMESPACE", "VISIONFLEET_RELEASE"
@@ -55,6 +56,8 @@ class Executor:
             counts = self._round.run()
         except ClusterError as error:
             return self._failed(str(error))
+        except AWAY as error:
+            return self._failed(reason_of(error))
         except Exception as error:
             log.exception("executor_error")
             return self._failed(f"{type(error).__name__}: {error}")

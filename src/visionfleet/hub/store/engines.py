@@ -24,7 +24,14 @@ POSTGRESQL_POOL = {"pool_size": 16, "max_overflow": 8, "pool_pre_ping": True}
 """Four hubs stay below the 100 connections that a server takes unless told otherwise. Each is asked for a sign of life
 before it is used, so that a hub goes on after its server has been restarted."""
 
-_CONNECT = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_CONNECT = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    # what was sent to a machine that has gone: without it the kernel sends it again for a quarter of an hour
+    "tcp_user_timeout": 30_000,
+}
 _SCHEMES = ("postgresql", "postgres")
 
 
