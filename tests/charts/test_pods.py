@@ -123,13 +123,15 @@ def test_another_folder_starts_the_hub_again() -> None:
 
 def test_what_is_beside_the_hub_is_beside_its_migration_too() -> None:
     values = everything()
-    mount, volume = {"name": "authority", "mountPath": "/etc/authority"}, {"name": "authority", "configMap": {}}
-    extra = {"env": [{"name": "SSL_CERT_FILE", "value": "/etc/authority/ca.crt"}]}
-    extra |= {"volumes": [volume], "volumeMounts": [mount]}
+    mount: Object = {"name": "authority", "mountPath": "/etc/authority"}
+    volume: Object = {"name": "authority", "configMap": {}}
+    extra: Object = {"env": [{"name": "SSL_CERT_FILE", "value": "/etc/authority/ca.crt"}]}
+    extra |= {"volumes": [volume], "volumeMounts": [mount], "podAnnotations": {"sidecar.istio.io/inject": "false"}}
     made = rendered({**values, "hub": {**values["hub"], "extra": extra}})
     for kind, name in (("Deployment", "acme-hub"), ("Job", "acme-hub-migration")):
         template = find(made, kind, name)["spec"]["template"]
         assert volume in template["spec"]["volumes"]
+        assert template["metadata"]["annotations"]["sidecar.istio.io/inject"] == "false"
         for container in containers(template):
             assert mount in container["volumeMounts"]
             assert variables(container)["SSL_CERT_FILE"] == "/etc/authority/ca.crt"
@@ -151,6 +153,19 @@ def test_models_are_waited_for_and_loaded_before_a_pod_is_ready(objects: list[Ob
     assert (said["PRELOAD_MODELS"], said["MAX_ACTIVE_MODELS"]) == ("screws/3,pallets/1", "8")
     [waiting] = find(objects, "Deployment", "acme-serving-busy")["spec"]["template"]["spec"]["initContainers"]
     assert variables(waiting) == said
+
+
+def test_who_waits_for_models_trusts_whom_the_server_trusts() -> None:
+    """An authority of one's own is a variable and a mounted file."""
+    mount: Object = {"name": "authority", "mountPath": "/etc/authority"}
+    volume: Object = {"name": "authority", "configMap": {}}
+    extra: Object = {"env": [{"name": "SSL_CERT_FILE", "value": "/etc/authority/ca.crt"}]}
+    values = serving(models=["a/1"], extra={**extra, "volumes": [volume], "volumeMounts": [mount]})
+    values["serving"]["key"] = key("server")
+    template = find(rendered(values), "Deployment", "acme-serving-cpu")["spec"]["template"]
+    for container in containers(template):
+        assert mount in container["volumeMounts"], container["name"]
+        assert variables(container)["SSL_CERT_FILE"] == "/etc/authority/ca.crt"
 
 
 def test_a_pool_of_many_models_keeps_them_all_loaded() -> None:
@@ -207,6 +222,23 @@ def test_standing_workers_are_no_workers_of_jobs(objects: list[Object]) -> None:
     assert "--once" not in standing["template"]["spec"]["containers"][0]["args"]
     assert standing["template"]["metadata"]["labels"]["app.kubernetes.io/component"] == "standing-worker"
     assert standing["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}, "their GPU may be the last"
+
+
+def test_annotations_of_the_values_are_on_workers_too() -> None:
+    """Without one, a mesh's sidecar would keep a Job's pods from ending."""
+    values = everything()
+    worker = values["worker"]
+    worker["extra"] = {"podAnnotations": {"sidecar.istio.io/inject": "false"}}
+    worker["templates"]["cpu"]["server"]["extra"] = {"podAnnotations": {"team": "vision"}}
+    annotations = {
+        name: template["metadata"].get("annotations") for name, template in pods(rendered(values)) if "worker" in name
+    }
+    both = {"sidecar.istio.io/inject": "false", "team": "vision"}
+    assert annotations == {
+        "PodTemplate acme-worker-cpu": both,
+        "Deployment acme-worker-cpu": both,
+        "PodTemplate acme-worker-gpu": {"sidecar.istio.io/inject": "false"},
+    }
 
 
 def test_a_cache_outlives_pods(objects: list[Object]) -> None:

@@ -85,6 +85,9 @@ securityContext: {{- include "visionfleet.container-security" .root | nindent 2 
 resources:
   requests: {cpu: 10m, memory: 32Mi}
   limits: {memory: 128Mi}
+{{- with .server.extra.volumeMounts }}
+volumeMounts: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end }}
 
 {{/* Requests and limits, GPUs among them: of these a container gets what its limit says. */}}
