@@ -12,9 +12,9 @@ server, which answers after the time of a task. So pods cost what they cost the 
 volumes and models, which the peer would pay for ten times as often.
 
 A task is an image that takes 50 seconds: about what a worker without a GPU takes for the 64 images that a task has by
-default. With shorter ones it is two cores that would be measured: each worker holds two tasks, so 1,000 of them send
-100 heartbeats a second, and there are five calls for each task. The hub alone wants most of a core for that. So the
-machine has to be quiet: what others take from it, ours misses more than the peer does.
+default. With shorter ones it is two cores that would be measured: 1,000 workers send 50 heartbeats a second, and there
+are five calls for each task. The hub alone wants most of a core for that. So the machine has to be quiet: what others
+take from it, ours misses more than the peer does.
 
     python benchmarks/executor.py                                        about 20 minutes; needs `make engines`
     python benchmarks/executor.py --tasks 200 --nodes 20 --seconds 10    to try a change; the goal is for 1,000 nodes

@@ -30,9 +30,12 @@ FAILURES_PART = "failures"  # of an output batch: the images without a record, a
 RESERVED_PARTS = frozenset({RESULTS_PART, FAILURES_PART})  # the hub's own: no worker uploads to them
 
 WORKER_REFUSED = 3  # exit code of a worker that no other try would help: the hub refuses it
+WORKER_HUB_AWAY = 4  # of one that was to go on until nothing is left, and whose hub did not answer for two minutes
 WORKER_STOPPED = 143  # of one that was to go on until nothing is left, and got SIGTERM before: as shells have it
 
-MAX_ITEMS = 256  # images in one results call, names in one uploads call, entries in one logs call
+MAX_ITEMS = (
+    256  # images in one results call, names in one uploads call, entries in one logs call, leases in a heartbeat
+)
 MAX_IMAGE_FILES = 1024  # output files of one image, e.g. its crops
 MAX_REQUEST_BYTES = 16 * 1024 * 1024  # the body of any call to /worker/v1
 MAX_RECORD_BYTES = 4 * 1024 * 1024  # one image's record, as JSON
@@ -65,6 +68,7 @@ UploadName = Annotated[
     AfterValidator(_of_a_workers_part),
 ]
 WorkerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+TaskId = Annotated[str, StringConstraints(min_length=1, max_length=32)]
 StageId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ErrorMessage = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
@@ -117,7 +121,7 @@ class MachineType(StrEnum):
 class LeaseRequest(Request):
     """A worker asks for a task, of any job or of one stage alone; the hub answers `Lease`, or 204 where there is none.
 
-    A 204 with `Retry-After` (seconds) says that tasks of the stage wait, and that none can be leased yet.
+    A 204 with `Retry-After` says that tasks of the stage wait, and in how many seconds one may be leased.
     """
 
     worker: WorkerName
@@ -134,7 +138,7 @@ class LeaseImage(Answer):
 
 
 class Lease(Answer):
-    """A task and the right to work on it for `lease_seconds`; each heartbeat extends it by as much again.
+    """A task and the right to work on it for `lease_seconds` from its last heartbeat.
 
     `images` holds those without a committed result, so a task that another worker left half done goes on where it
     stopped; `failures` counts the images of the task that have failed so far.
@@ -159,16 +163,30 @@ class Lease(Answer):
 class TaskRequest(Request):
     """A request about a leased task. The token fences: the hub refuses one of an earlier lease with `stale_lease`.
 
-    As it stands it is the body of `heartbeat`, `complete` and `release`.
+    As it stands it is the body of `complete` and `release`.
     """
 
     token: int
 
 
+class HeldLease(Request):
+    """A lease that a worker has, or had."""
+
+    task_id: TaskId
+    token: int
+
+
+class HeartbeatRequest(Request):
+    """Extends all leases of a worker."""
+
+    leases: tuple[HeldLease, ...] = Field(min_length=1, max_length=MAX_ITEMS)
+
+
 class HeartbeatAnswer(Answer):
-    """The lease holds for this long from now."""
+    """The leases hold for this long from now, but for those in `lost`."""
 
     lease_seconds: int = Field(gt=0)
+    lost: tuple[HeldLease, ...] = ()
 
 
 class UploadsRequest(TaskRequest):

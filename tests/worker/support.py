@@ -18,6 +18,8 @@ import httpx
 from visionfleet.protocol import (
     FailRequest,
     HeartbeatAnswer,
+    HeartbeatRequest,
+    HeldLease,
     Lease,
     LeaseImage,
     LeaseRequest,
@@ -39,6 +41,7 @@ T = TypeVar("T")
 KEY = "vf_secret"
 JPEG = b"\xff\xd8\xff\xe0 a picture"
 QUICK = Patience(total=0.1, first=0.001, longest=0.005)
+PATIENT = Patience(total=60, first=0.001, longest=0.005)  # for what is there after a few tries, on a busy machine, too
 
 Answer = httpx.Response | Exception
 
@@ -75,6 +78,7 @@ class FakeHub:
         self.results: dict[int, ResultItem] = {}
         self.files: dict[str, bytes] = {}
         self.logs: list[Any] = []
+        self.kept: list[tuple[HeldLease, ...]] = []
         self.ending: str | None = None
         self.failure: FailRequest | None = None
         self.answers: defaultdict[str, deque[Answer]] = defaultdict(deque)
@@ -154,7 +158,7 @@ class FakeHub:
         return lease
 
     def _on_heartbeat(self, body: bytes) -> HeartbeatAnswer:
-        TaskRequest.model_validate_json(body)
+        self.kept.append(HeartbeatRequest.model_validate_json(body).leases)
         return HeartbeatAnswer(lease_seconds=60)
 
     def _on_uploads(self, body: bytes) -> UploadsAnswer:

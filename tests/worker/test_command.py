@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 from tests.hub.support import write_config
 from visionfleet.cli import app
 from visionfleet.worker import run as loop
-from visionfleet.worker.errors import HubRefused, WorkerError
+from visionfleet.worker.errors import HubRefused, HubUnavailable, WorkerError
 from visionfleet.worker.run import Pace, WorkerSettings
 
 HUB, SERVER = ("--hub", "http://hub.test"), ("--inference", "http://server.test")
@@ -83,16 +83,20 @@ def test_a_worker_that_cannot_go_on_says_why(started: list[WorkerSettings], monk
     assert "the worker ends: the server is not ready" in result.output
 
 
-def test_a_worker_that_the_hub_refuses_has_an_exit_code_of_its_own(
-    started: list[WorkerSettings], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(HubRefused(401, "key_unknown", "the key is not known"), 3), (HubUnavailable("the hub did not answer"), 4)],
+)
+def test_whether_another_worker_would_fare_better_is_in_the_exit_code(
+    started: list[WorkerSettings], monkeypatch: pytest.MonkeyPatch, error: WorkerError, code: int
 ) -> None:
     async def run_worker(_: WorkerSettings) -> bool:
-        raise HubRefused(401, "key_unknown", "the key is not known")
+        raise error
 
     monkeypatch.setattr(loop, "run_worker", run_worker)
     result = command(*HUB, *SERVER)
-    assert result.exit_code == 3
-    assert "the key is not known" in result.output
+    assert result.exit_code == code
+    assert str(error) in result.output
 
 
 @pytest.mark.parametrize(("options", "code"), [(["--once"], 143), ([], 0)])

@@ -3,8 +3,8 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from tests.worker.support import JPEG, KEY, Answer, FakeHub, error, run
-from visionfleet.protocol import ImageError, LeaseRequest, OutputFile, ResultItem
+from tests.worker.support import JPEG, KEY, PATIENT, Answer, FakeHub, error, run
+from visionfleet.protocol import HeldLease, ImageError, LeaseRequest, OutputFile, ResultItem
 from visionfleet.worker.errors import HubRefused, HubUnavailable, ImageFailed, LeaseLost, TaskFailed
 from visionfleet.worker.hub import Offer
 from visionfleet.worker.outputs import FileData
@@ -26,8 +26,8 @@ def test_a_lease_then_nothing(hub: FakeHub) -> None:
 
 
 def test_nothing_yet_is_told_from_nothing_left(hub: FakeHub) -> None:
-    hub.answers["lease"].append(httpx.Response(204, headers={"Retry-After": "1"}))
-    assert run(hub.client().lease(ASK)) == Offer(None, more=True)
+    hub.answers["lease"].append(httpx.Response(204, headers={"Retry-After": "7"}))
+    assert run(hub.client().lease(ASK)) == Offer(None, wait=7)
 
 
 def test_the_key_goes_to_the_hub_and_never_with_a_signed_url(hub: FakeHub) -> None:
@@ -44,7 +44,7 @@ def test_the_key_goes_to_the_hub_and_never_with_a_signed_url(hub: FakeHub) -> No
 
 @pytest.mark.parametrize("answer", [error(503, "busy"), error(500, "x"), error(429, "x"), httpx.ConnectError("no")])
 def test_a_hub_that_is_away_for_a_while_is_asked_again(hub: FakeHub, answer: Answer) -> None:
-    client = hub.client()
+    client = hub.client(PATIENT)
     for call in ("lease", "results", "uploads", "complete", "GET", "PUT"):
         hub.answers[call] += [answer, answer]
     lease = run(client.lease(ASK)).lease
@@ -68,7 +68,7 @@ def test_what_the_lease_makes_up_for_is_not_asked_again(hub: FakeHub, call: str)
     hub.answers[call].append(httpx.ConnectError("no"))
     client = hub.client()
     calls = {
-        "heartbeat": lambda: client.heartbeat(hub.lease),
+        "heartbeat": lambda: client.heartbeat([HeldLease(task_id=hub.lease.task_id, token=3)]),
         "fail": lambda: client.fail(hub.lease, TaskFailed("x", "y", retryable=True)),
         "release": lambda: client.release(hub.lease),
     }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 
 import httpx
@@ -29,11 +30,25 @@ def settings(*, once: bool = True, machine_type: MachineType = MachineType.CPU) 
     return WorkerSettings("http://hub.test", "http://server.test", KEY, "w", machine_type, once=once)
 
 
-def work(hub: FakeHub, server: FakeServer, *, once: bool = True, stop_after: float | None = None) -> bool:
+def work(
+    hub: FakeHub,
+    server: FakeServer,
+    *,
+    once: bool = True,
+    stop_after: float | None = None,
+    stop_when: Callable[[], bool] = lambda: False,
+) -> bool:
     async def go() -> bool:
-        stop = asyncio.Event()
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
         if stop_after is not None:
-            asyncio.get_running_loop().call_later(stop_after, stop.set)
+            loop.call_later(stop_after, stop.set)
+
+        def look() -> None:
+            if stop_when():
+                stop.set()
+            loop.call_later(0.01, look)
+
+        look()
         return await Worker(settings(once=once), hub.client(), server.client()).run(stop)
 
     return run(go())
@@ -48,7 +63,7 @@ def test_once_ends_when_nothing_is_left() -> None:
 
 def test_once_waits_for_tasks_that_others_may_give_back() -> None:
     hub = FakeHub(IMAGES)
-    hub.answers["lease"].extend(httpx.Response(204, headers={"Retry-After": "1"}) for _ in range(3))
+    hub.answers["lease"].extend(httpx.Response(204, headers={"Retry-After": "1"}) for _ in range(1))
     assert work(hub, FakeServer()) is True
     assert hub.ending == "complete"
 
@@ -87,9 +102,8 @@ def test_a_job_says_how_many_requests_are_at_once() -> None:
 def test_a_worker_asks_until_it_is_stopped() -> None:
     hub = FakeHub(IMAGES)
     hub.answers["lease"].extend(httpx.Response(204) for _ in range(3))
-    work(hub, FakeServer(), once=False, stop_after=0.2)
+    work(hub, FakeServer(), once=False, stop_when=lambda: hub.calls.count("lease") > 5)
     assert hub.ending == "complete"
-    assert hub.calls.count("lease") > 5
 
 
 def test_nothing_is_leased_before_the_server_is_ready() -> None:
@@ -98,6 +112,13 @@ def test_nothing_is_leased_before_the_server_is_ready() -> None:
     with pytest.raises(WorkerError, match=r"the inference server at http://server\.test was not ready"):
         work(hub, server)
     assert hub.calls == []
+
+
+def test_at_the_end_of_a_stage_a_worker_asks_once_more_and_not_all_the_time() -> None:
+    hub, server = FakeHub(IMAGES), FakeServer()
+    server.delay = 0.5
+    assert work(hub, server) is True
+    assert hub.calls.count("lease") == 3, "for the task, beside it, and after it"
 
 
 def test_a_stop_ends_the_wait_for_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +146,7 @@ def test_a_refused_key_ends_the_worker() -> None:
 def test_a_worker_waits_for_a_hub_that_is_away() -> None:
     hub = FakeHub(IMAGES)
     hub.answers["lease"].extend(httpx.ConnectError("no") for _ in range(40))
-    work(hub, FakeServer(), once=False, stop_after=0.6)
+    work(hub, FakeServer(), once=False, stop_when=lambda: hub.ending is not None)
     assert hub.ending == "complete"
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, FAILED, load_or_exit
+from visionfleet.cli.files import BAD_INPUT, DEFAULT_FILE, load_or_exit
 
 KEY_VARIABLE = "VISIONFLEET_WORKER_KEY"
 
@@ -63,12 +63,13 @@ def run(  # noqa: PLR0913 - one for each option
     The worker's key comes from the environment variable VISIONFLEET_WORKER_KEY; a stage and a name may come from
     VISIONFLEET_WORKER_STAGE and VISIONFLEET_WORKER_NAME.
 
-    Exit codes: 0 well, 1 failed, 2 bad input, 3 the hub refuses the worker, 143 stopped before --once was at its end.
+    Exit codes: 0 well, 1 failed, 2 bad input, 3 the hub refuses the worker, 4 the hub does not answer, 143 stopped
+    before --once was at its end.
     """
     # HTTP clients are slow to import
     from visionfleet.logs import log_to_stderr  # noqa: PLC0415
-    from visionfleet.protocol import WORKER_REFUSED, WORKER_STOPPED, MachineType  # noqa: PLC0415
-    from visionfleet.worker.errors import HubRefused, WorkerError  # noqa: PLC0415
+    from visionfleet.protocol import WORKER_STOPPED, MachineType  # noqa: PLC0415
+    from visionfleet.worker.errors import WorkerError  # noqa: PLC0415
     from visionfleet.worker.run import Pace, WorkerSettings, run_worker  # noqa: PLC0415
 
     defaults = _from_file(file or DEFAULT_FILE, machine_type) if file or not (hub and inference) else _Defaults()
@@ -89,7 +90,7 @@ def run(  # noqa: PLR0913 - one for each option
         nothing_left = asyncio.run(run_worker(settings))
     except WorkerError as error:
         typer.echo(f"the worker ends: {error}", err=True)
-        raise typer.Exit(WORKER_REFUSED if isinstance(error, HubRefused) else FAILED) from error
+        raise typer.Exit(error.exit_code) from error
     if once and not nothing_left:
         raise typer.Exit(WORKER_STOPPED)
 

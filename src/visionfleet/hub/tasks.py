@@ -8,7 +8,7 @@ committed twice.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
@@ -24,6 +24,10 @@ MAX_ATTEMPTS = 4
 BACKOFF_SECONDS = 5
 MAX_BACKOFF_SECONDS = 300
 NOTIFICATION_CHARACTERS = 1024
+WAITING = "waiting"
+
+LeaseKey = tuple[str, int]
+"""Id of a task and token of its lease."""
 
 Check = Callable[[], None]
 """What a long task calls now and then. Raises where it is to end at once, having committed nothing."""
@@ -74,11 +78,37 @@ def hold(session: Session, now: float, task_id: str, token: int) -> Task:
     return task
 
 
+def keep(session: Session, now: float, leases: Collection[LeaseKey]) -> set[LeaseKey]:
+    """Make several leases of one holder new; gives those that are lost.
+
+    A task that another transaction has locked right now is passed over: it is kept by what its holder does there, or
+    is lost the next time. To wait for it with another one locked might be to wait for each other.
+    """
+    mine = or_(*(and_(Task.id == task_id, Task.token == token) for task_id, token in leases))
+    free = select(Task.id).where(Task.state == TaskState.LEASED, mine).with_for_update(skip_locked=True, key_share=True)
+    extended = update(Task).where(Task.id.in_(free)).values(expires_at=now + LEASE_SECONDS, updated_at=now)
+    kept = _keys(session.execute(extended.returning(Task.id, Task.token)))
+    if len(kept) < len(leases):
+        kept |= _keys(session.execute(select(Task.id, Task.token).where(Task.state == TaskState.LEASED, mine)))
+    return set(leases) - kept
+
+
+def _keys(rows: Iterable[Any]) -> set[LeaseKey]:
+    return {(task_id, token) for task_id, token in rows}
+
+
 def hold_to_end(session: Session, now: float, task_id: str, token: int) -> Task:
     """As `hold`, for whoever may end the task: of two tasks of a job that end at once, the second sees the first."""
     job_row = select(Task.job_row).where(Task.id == task_id).scalar_subquery()
     session.execute(locked(select(Job.row).where(Job.row == job_row)))
     return hold(session, now, task_id, token)
+
+
+def take_over(session: Session, now: float, task_id: str, token: int) -> Task:
+    """As `hold_to_end`, from the holder, whose token is none from now on: what it has committed changes no more."""
+    task = hold_to_end(session, now, task_id, token)
+    task.token += 1
+    return task
 
 
 def look_up(session: Session, task_id: str, token: int) -> Task:
@@ -105,17 +135,22 @@ def finish(task: Task, now: float, notification: str) -> None:
 
 def fail(task: Task, now: float, reason: str, *, retryable: bool) -> bool:
     """Queue the task again with backoff, or end it; True where it ended."""
-    if retryable and task.attempts < MAX_ATTEMPTS:
+    if retryable and has_attempts(task):
         _queue(task, now, min(BACKOFF_SECONDS * 2 ** (task.attempts - 1), MAX_BACKOFF_SECONDS), reason)
         return False
     _end(task, now, TaskState.FAILED, reason)
     return True
 
 
-def release(task: Task, now: float) -> None:
-    """Give a leased task back at once, as if it had not been tried."""
+def has_attempts(task: Task) -> bool:
+    """Whether it may be tried again."""
+    return task.attempts < MAX_ATTEMPTS
+
+
+def release(task: Task, now: float, delay: float = 0, reason: str = WAITING) -> None:
+    """Give a leased task back, as if it had not been tried; it is due after `delay` seconds."""
     task.attempts -= 1
-    _queue(task, now, 0, "waiting")
+    _queue(task, now, delay, reason)
 
 
 def cancel(session: Session, now: float, job_row: int, reason: str) -> None:

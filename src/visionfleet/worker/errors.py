@@ -1,8 +1,12 @@
 """What can stop a worker, a task or an image. An error's docstring is its message where none is given."""
 
+from visionfleet.protocol import WORKER_HUB_AWAY, WORKER_REFUSED
+
 
 class WorkerError(Exception):
     """The worker cannot go on."""
+
+    exit_code = 1
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or self.__doc__)
@@ -15,9 +19,13 @@ class LeaseLost(WorkerError):
 class HubUnavailable(WorkerError):
     """The hub did not answer in time."""
 
+    exit_code = WORKER_HUB_AWAY
+
 
 class HubRefused(WorkerError):
     """The hub refused a request; `status` and `code` say which rule it broke."""
+
+    exit_code = WORKER_REFUSED
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(f"the hub refused the request: {message} ({status} {code})")

@@ -12,6 +12,8 @@ from visionfleet.protocol import (
     STALE_LEASE,
     FailRequest,
     HeartbeatAnswer,
+    HeartbeatRequest,
+    HeldLease,
     Lease,
     LeaseRequest,
     LogEntry,
@@ -32,10 +34,10 @@ A = TypeVar("A", bound=BaseModel)
 
 
 class Offer(NamedTuple):
-    """What the hub has for a worker: a task, or none. `more`: tasks wait that cannot be leased yet."""
+    """What the hub has for a worker: a task, or none. `wait`: seconds until one of those that wait may be leased."""
 
     lease: Lease | None
-    more: bool = False
+    wait: int | None = None
 
 
 # Downloads and uploads at once. More only stand in line in the connection pool, which looks through the whole line at
@@ -69,13 +71,13 @@ class Hub:
         """The next task, where there is one."""
         response = await self._call("lease", request)
         if response.status_code == HTTPStatus.NO_CONTENT:
-            return Offer(None, more="Retry-After" in response.headers)
+            wait = response.headers.get("Retry-After", "")
+            return Offer(None, int(wait) if wait.isdigit() else None)
         return Offer(_parse(Lease, response))
 
-    async def heartbeat(self, lease: Lease) -> int:
-        """Extend the lease; gives its seconds. Not retried: the next heartbeat comes soon enough."""
-        response = await self._post(_path(lease, "heartbeat"), TaskRequest(token=lease.token))
-        return _parse(HeartbeatAnswer, response).lease_seconds
+    async def heartbeat(self, leases: Sequence[HeldLease]) -> HeartbeatAnswer:
+        """Extend the leases. Not retried: the next heartbeat comes soon enough."""
+        return _parse(HeartbeatAnswer, await self._post("heartbeat", HeartbeatRequest(leases=tuple(leases))))
 
     async def sign_uploads(self, lease: Lease, names: Sequence[str]) -> dict[str, str]:
         """Signed URLs for `names` (`part/name`)."""

@@ -12,10 +12,11 @@ import structlog
 
 from visionfleet.protocol import Lease, LeaseRequest, MachineType
 from visionfleet.worker.errors import HubUnavailable, WorkerError
+from visionfleet.worker.heartbeats import Heartbeats
 from visionfleet.worker.hub import Hub, Offer
 from visionfleet.worker.inference import InferenceServer
 from visionfleet.worker.request import Slots
-from visionfleet.worker.task import Ending, LeasedTask
+from visionfleet.worker.task import Ending, LeasedTask, Neighbours
 
 STOP_SECONDS = 1.0  # for a call to the hub that is under way when the worker is told to stop
 POLL_SECONDS = 1.0  # between two questions for a task while there is none
@@ -84,6 +85,7 @@ class Worker:
         self._settings = settings
         self._hub = hub
         self._inference = inference
+        self._heartbeats = Heartbeats(hub)
         self._slots: dict[int, Slots] = {}
 
     async def run(self, stop: asyncio.Event) -> bool:
@@ -105,18 +107,27 @@ class Worker:
             if offer is not None and offer.lease is not None:
                 await self._begin(offer.lease, stop, running)
             elif running:
-                await asyncio.wait(running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            elif self._settings.once and offer is not None and not offer.more:
+                await asyncio.wait(running, timeout=self._patience(), return_when=asyncio.FIRST_COMPLETED)
+            elif self._settings.once and offer is not None and offer.wait is None:
                 return True
             else:
-                await _sleep(POLL_SECONDS, stop)
+                await _sleep((offer and offer.wait) or POLL_SECONDS, stop)
         return False
+
+    def _patience(self) -> float | None:
+        """How long to wait for a task in hand before the next question, None for its end.
+
+        At a stage's end nothing comes up but what others give back, and each of a thousand workers would ask for it
+        once a second.
+        """
+        return None if self._settings.once else POLL_SECONDS
 
     async def _begin(self, lease: Lease, stop: asyncio.Event, running: set[asyncio.Task[Ending]]) -> None:
         """Start on a task; returns when there is room for the next."""
         size = lease.workers_per_machine or self._settings.pace.requests_in_flight
         slots = self._slots.setdefault(size, Slots(size))
-        task = LeasedTask(lease, self._hub, self._inference, slots, self._settings.pace.request_images)
+        neighbours = Neighbours(self._hub, self._inference, self._heartbeats)
+        task = LeasedTask(lease, neighbours, slots, self._settings.pace.request_images)
         work = asyncio.create_task(task.run(stop))
         running.add(work)
         work.add_done_callback(running.discard)

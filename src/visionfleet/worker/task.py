@@ -11,12 +11,14 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator
 from enum import StrEnum
+from typing import NamedTuple
 
 import structlog
 from pydantic import JsonValue
 
 from visionfleet.protocol import Lease, LeaseImage, LogEntry
 from visionfleet.worker.errors import HubUnavailable, InferenceUnavailable, LeaseLost, TaskFailed, WorkerError
+from visionfleet.worker.heartbeats import Heartbeats
 from visionfleet.worker.hub import Hub
 from visionfleet.worker.inference import InferenceServer
 from visionfleet.worker.request import Requests, Slots
@@ -24,8 +26,6 @@ from visionfleet.worker.together import together
 
 PREFETCHED_REQUESTS = 2
 STOP_GRACE_SECONDS = 5.0  # for what is in flight when the worker is told to stop
-HEARTBEATS_A_LEASE = 3  # two may get lost
-HEARTBEAT_RETRY_SECONDS = 2.0
 
 _log = structlog.get_logger("visionfleet.worker")
 
@@ -39,10 +39,19 @@ class Ending(StrEnum):
     RELEASED = "released"
 
 
+class Neighbours(NamedTuple):
+    """What all tasks of a worker share."""
+
+    hub: Hub
+    inference: InferenceServer
+    heartbeats: Heartbeats
+
+
 class LeasedTask:
     """The work on one lease, `request_images` images in a request and as many requests at once as `slots` lets."""
 
-    def __init__(self, lease: Lease, hub: Hub, inference: InferenceServer, slots: Slots, request_images: int) -> None:
+    def __init__(self, lease: Lease, neighbours: Neighbours, slots: Slots, request_images: int) -> None:
+        hub, inference, self._heartbeats = neighbours
         self.all_begun = asyncio.Event()  # no image waits any more: there is room for the next task's
         self._lease = lease
         self._hub = hub
@@ -71,25 +80,14 @@ class LeasedTask:
     async def _run(self, stop: asyncio.Event) -> Ending:
         """Work while the lease is kept: the first of the two to end ends the other."""
         work = asyncio.create_task(self._work(stop))
-        keep = asyncio.create_task(self._keep_lease())
+        keep = asyncio.create_task(self._heartbeats.keep(self._lease))
         try:
             await asyncio.wait({work, keep}, return_when=asyncio.FIRST_COMPLETED)
-            return work.result() if work.done() else keep.result()
+            return work.result() if work.done() else await keep
         finally:
             work.cancel()
             keep.cancel()
             await asyncio.gather(work, keep, return_exceptions=True)
-
-    async def _keep_lease(self) -> Ending:
-        """Send heartbeats for as long as the hub accepts them."""
-        wait = self._lease.lease_seconds / HEARTBEATS_A_LEASE
-        while True:
-            await asyncio.sleep(wait)
-            try:
-                wait = await self._hub.heartbeat(self._lease) / HEARTBEATS_A_LEASE
-            except HubUnavailable as error:
-                self._log.warning("heartbeat_missed", reason=str(error))
-                wait = min(wait, HEARTBEAT_RETRY_SECONDS)
 
     async def _work(self, stop: asyncio.Event) -> Ending:
         """Run and complete the task; after `stop`, what is in flight alone, and only for `STOP_GRACE_SECONDS`."""

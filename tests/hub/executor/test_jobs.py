@@ -100,7 +100,7 @@ def test_the_hub_forbids_the_worker_and_the_first_success_ends_the_job_without_c
     spec = manifest()["spec"]
     assert "completions" not in spec
     rules = [(rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in spec["podFailurePolicy"]["rules"]]
-    assert rules == [("Ignore", None), ("FailJob", [2, 3]), ("Ignore", [143])]
+    assert rules == [("Ignore", None), ("FailJob", [2, 3]), ("Ignore", [4, 143])]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.hub.processing.test_processing import call, commit, lease, records, start_job
+from tests.hub.processing.test_processing import call, commit, lease, lost, records, start_job
 from tests.hub.support import JOBS, Api, jpeg, write_config
 from visionfleet.hub.processing.failing import fail_stage
 
@@ -32,7 +32,7 @@ def test_what_was_committed_is_exported_and_the_rest_has_failed(api: Api) -> Non
     commit(api, other, other["images"][:1])
     fail_stage(api.hub, stage(api)["processingStageId"], REASON)
     assert (stage(api)["statusType"], stage(api)["notification"]) == ("error", REASON)
-    assert call(api, other, "heartbeat").status_code == 409
+    assert lost(api, other) == [other["task_id"]]
     api.run_hub_tasks()
     ended = api.get(f"{JOBS}/j1").json()["job"]
     assert (ended["isTerminal"], ended["error"]) == (True, True)

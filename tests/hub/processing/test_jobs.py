@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.hub.processing.test_processing import call, lost
 from tests.hub.support import JOBS, STAGING, Api, Clock, archive, job_body, jpeg, write_config
 from visionfleet.hub.housekeeping import bury_overdue
 from visionfleet.hub.processing.definitions import parse_definition
@@ -148,8 +149,8 @@ def test_an_aborted_job_ends_and_its_worker_is_told(api: Api, batch: str) -> Non
     lease = api.worker("/lease", worker="w").json()
     job = api.post(f"{JOBS}/j1/abort").json()["job"]
     assert (job["isTerminal"], job["error"]) == (True, True)
-    beat = api.worker(f"/tasks/{lease['task_id']}/heartbeat", token=lease["token"])
-    assert code(beat) == (410, "task_cancelled")
+    assert lost(api, lease) == [lease["task_id"]]
+    assert code(call(api, lease, "release")) == (410, "task_cancelled")
     assert api.worker("/lease", worker="w").status_code == 204
     assert code(api.post(f"{JOBS}/j1/abort")) == (409, "job_ended")
 
@@ -189,7 +190,7 @@ def test_an_error_names_even_a_field_that_is_not_unicode(api: Api, batch: str) -
     body = json.dumps({"token": held["token"], "\ud800": 1})
     headers = {"Authorization": f"Bearer {api.worker_key}", "Content-Type": "application/json"}
     path = f"/worker/v1/tasks/{held['task_id']}"
-    assert code(api.client.post(f"{path}/heartbeat", headers=headers, content=body)) == (400, "request_invalid")
+    assert code(api.client.post(f"{path}/release", headers=headers, content=body)) == (400, "request_invalid")
     line = {"severity": "info", "type": "x", "payload": {"a": "\ud800"}}
     body = json.dumps({"token": held["token"], "logs": [line]})
     assert code(api.client.post(f"{path}/logs", headers=headers, content=body)) == (400, "request_invalid")

@@ -60,6 +60,12 @@ def call(api: Api, held: dict, verb: str, **body) -> object:
     return api.worker(f"/tasks/{held['task_id']}/{verb}", token=held["token"], **body)
 
 
+def lost(api: Api, *held: dict) -> list[str]:
+    """Send a heartbeat for all; gives the ids of the tasks that the hub says are lost."""
+    leases = [{"task_id": each["task_id"], "token": each["token"]} for each in held]
+    return [each["task_id"] for each in api.worker("/heartbeat", leases=leases).json()["lost"]]
+
+
 def finish(api: Api, held: dict) -> None:
     commit(api, held, held["images"])
     answer = call(api, held, "complete")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hub.processing.test_processing import call, start_job
-from tests.hub.support import EMBEDDED, JOBS, Api, Clock, jpeg, plans_of, write_config
+from tests.hub.processing.test_processing import call, lease, lost, start_job
+from tests.hub.support import EMBEDDED, JOBS, SERVED, Api, Clock, jpeg, plans_of, write_config
 from visionfleet.hub import tasks
+from visionfleet.hub.processing.leases import MAX_WAIT_SECONDS
 from visionfleet.hub.store.tables import TaskKind
 
 
@@ -39,9 +40,54 @@ def test_a_worker_is_told_to_wait_while_a_task_waits_for_its_next_attempt(api: A
     stage = stage_of(api, "j1")
     call(api, ask(api, stage).json(), "fail", code="hub_unavailable", message="x", retryable=True)
     answer = ask(api, stage)
-    assert (answer.status_code, answer.headers["retry-after"]) == (204, "1")
+    assert (answer.status_code, answer.headers["retry-after"]) == (204, str(tasks.BACKOFF_SECONDS))
     clock.advance(tasks.BACKOFF_SECONDS)
     assert ask(api, stage).status_code == 200
+
+
+def test_a_worker_waits_for_no_longer_than_a_task_may_take_to_come_back(api: Api, clock: Clock) -> None:
+    start_job(api)
+    stage = stage_of(api, "j1")
+    for _ in range(tasks.MAX_ATTEMPTS - 1):
+        call(api, ask(api, stage).json(), "fail", code="hub_unavailable", message="x", retryable=True)
+        seconds = int(ask(api, stage).headers["retry-after"])
+        assert 1 <= seconds <= MAX_WAIT_SECONDS
+        clock.advance(tasks.MAX_BACKOFF_SECONDS)
+
+
+def test_one_heartbeat_keeps_all_leases_of_a_worker_and_tells_which_are_lost(api: Api, clock: Clock) -> None:
+    start_job(api, "j1")
+    start_job(api, "j2")
+    first, second = lease(api), lease(api)
+    clock.advance(tasks.LEASE_SECONDS - 1)
+    assert lost(api, first, second) == []
+    clock.advance(tasks.LEASE_SECONDS - 1)
+    assert api.worker("/lease", worker="other").status_code == 204, "both are kept"
+    call(api, first, "release")
+    again = lease(api)
+    assert again["task_id"] == first["task_id"]
+    assert lost(api, first, second, again) == [first["task_id"]], "by the older of its two tokens"
+    api.post(f"{JOBS}/j2/abort")
+    assert lost(api, second, again) == [second["task_id"]]
+    assert lost(api, {"task_id": "unknown", "token": 1}) == ["unknown"]
+
+
+@SERVED
+def test_a_heartbeat_waits_for_no_task_that_another_one_works_on(api: Api, clock: Clock) -> None:
+    start_job(api, "j1")
+    start_job(api, "j2")
+    first, second = lease(api), lease(api)
+    clock.advance(tasks.LEASE_SECONDS - 1)
+    with api.hub.store.write() as session:
+        tasks.hold(session, clock(), first["task_id"], first["token"])
+        assert lost(api, first, second) == []
+    clock.advance(tasks.LEASE_SECONDS - 1)
+    assert api.worker("/lease", worker="other").status_code == 204
+
+
+@pytest.mark.parametrize("leases", [[], [{"task_id": "", "token": 1}], [{"task_id": "a" * 33, "token": 1}]])
+def test_a_heartbeat_for_nothing_is_refused(api: Api, leases: list[dict]) -> None:
+    assert api.worker("/heartbeat", leases=leases).status_code == 400
 
 
 def test_a_worker_of_a_stage_that_has_ended_need_not_wait(api: Api) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 
 from visionfleet.hub.api.access import BaseUrl, HubDep, WorkerCaller
+from visionfleet.hub.api.threads import waits_for_storage
 from visionfleet.hub.processing import leases
 from visionfleet.protocol import (
     FailRequest,
     HeartbeatAnswer,
+    HeartbeatRequest,
     Lease,
     LeaseRequest,
     LogsRequest,
@@ -28,14 +30,14 @@ def lease(hub: HubDep, _caller: WorkerCaller, base_url: BaseUrl, request: LeaseR
     found = leases.lease(hub, request, base_url)
     if found is not None:
         return found
-    waits = leases.has_waiting(hub, request.stage_id)
-    return Response(status_code=204, headers={"Retry-After": "1"} if waits else None)
+    wait = leases.seconds_to_wait(hub, request.stage_id)
+    return Response(status_code=204, headers=None if wait is None else {"Retry-After": str(wait)})
 
 
-@router.post("/tasks/{task_id}/heartbeat")
-def heartbeat(hub: HubDep, _caller: WorkerCaller, task_id: str, request: TaskRequest) -> HeartbeatAnswer:
-    """Extend the lease."""
-    return HeartbeatAnswer(lease_seconds=leases.heartbeat(hub, task_id, request.token))
+@router.post("/heartbeat")
+def heartbeat(hub: HubDep, _caller: WorkerCaller, request: HeartbeatRequest) -> HeartbeatAnswer:
+    """Extend all leases of a worker."""
+    return leases.heartbeat(hub, request.leases)
 
 
 @router.post("/tasks/{task_id}/uploads")
@@ -47,6 +49,7 @@ def sign_uploads(
 
 
 @router.post("/tasks/{task_id}/results")
+@waits_for_storage
 def commit_results(hub: HubDep, _caller: WorkerCaller, task_id: str, request: ResultsRequest) -> ResultsAnswer:
     """Commit what came of some images."""
     return leases.commit_results(hub, task_id, request.token, request.results)
@@ -59,12 +62,14 @@ def write_logs(hub: HubDep, _caller: WorkerCaller, task_id: str, request: LogsRe
 
 
 @router.post("/tasks/{task_id}/complete", status_code=204)
+@waits_for_storage
 def complete(hub: HubDep, _caller: WorkerCaller, task_id: str, request: TaskRequest) -> None:
     """End a task whose images all have a result."""
     leases.complete(hub, task_id, request.token)
 
 
 @router.post("/tasks/{task_id}/fail", status_code=204)
+@waits_for_storage
 def fail(hub: HubDep, _caller: WorkerCaller, task_id: str, request: FailRequest) -> None:
     """Give a task up."""
     leases.fail(hub, task_id, request)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from visionfleet.protocol import WORKER_REFUSED, WORKER_STOPPED
+from visionfleet.protocol import WORKER_HUB_AWAY, WORKER_REFUSED, WORKER_STOPPED
 
 MANAGED_BY = "visionfleet-hub"
 STAGE_LABEL = "visionfleet.io/stage"
@@ -157,7 +157,7 @@ def _failure_rules() -> list[dict[str, Any]]:
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
         {"action": "FailJob", "onExitCodes": _exit_codes(*HOPELESS)},
-        {"action": "Ignore", "onExitCodes": _exit_codes(WORKER_STOPPED)},
+        {"action": "Ignore", "onExitCodes": _exit_codes(WORKER_HUB_AWAY, WORKER_STOPPED)},
     ]
 
 

@@ -6,6 +6,7 @@ that dies loses at most what it had not committed, and the next one goes on at t
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,6 +31,8 @@ from visionfleet.protocol import (
     MAX_FILE_BYTES,
     TASK_INCOMPLETE,
     FailRequest,
+    HeartbeatAnswer,
+    HeldLease,
     Lease,
     LeaseImage,
     LeaseRequest,
@@ -37,6 +40,8 @@ from visionfleet.protocol import (
     ResultItem,
     ResultsAnswer,
 )
+
+MAX_WAIT_SECONDS = 15  # a task may be given back meanwhile
 
 
 def lease(hub: Hub, request: LeaseRequest, base_url: str) -> Lease | None:
@@ -76,20 +81,26 @@ def lease(hub: Hub, request: LeaseRequest, base_url: str) -> Lease | None:
     )
 
 
-def has_waiting(hub: Hub, stage_id: str | None) -> bool:
-    """Whether tasks of the stage wait, for their next attempt or for others to end."""
+def seconds_to_wait(hub: Hub, stage_id: str | None) -> int | None:
+    """Until a task of the stage that waits may be leased; None where none waits.
+
+    Each worker of the stage asks: as many as a thousand, and for minutes where a task waits for its next attempt.
+    """
     if stage_id is None:
-        return False
-    waiting = select(Task.id).where(Task.stage_id == stage_id, Task.state == TaskState.QUEUED).limit(1)
+        return None
+    first = select(func.min(Task.run_after)).where(Task.stage_id == stage_id, Task.state == TaskState.QUEUED)
     with hub.store.read() as session:
-        return session.scalar(waiting) is not None
+        due = session.scalar(first)
+    return None if due is None else min(max(1, math.ceil(due - hub.store.clock())), MAX_WAIT_SECONDS)
 
 
-def heartbeat(hub: Hub, task_id: str, token: int) -> int:
-    """Extend the lease; gives its seconds."""
+def heartbeat(hub: Hub, leases: Sequence[HeldLease]) -> HeartbeatAnswer:
+    """Extend a worker's leases."""
+    keys = {(held.task_id, held.token) for held in leases}
     with hub.store.write() as session:
-        tasks.hold(session, hub.store.clock(), task_id, token)
-    return tasks.LEASE_SECONDS
+        lost = tasks.keep(session, hub.store.clock(), keys)
+    gone = tuple(HeldLease(task_id=task_id, token=token) for task_id, token in lost)
+    return HeartbeatAnswer(lease_seconds=tasks.LEASE_SECONDS, lost=gone)
 
 
 def sign_uploads(hub: Hub, task_id: str, token: int, names: Sequence[str], base_url: str) -> dict[str, str]:
