@@ -36,6 +36,11 @@ class ClusterError(Exception):
         super().__init__(message)
         self.status = status
 
+    @property
+    def passes(self) -> bool:
+        """Whether it is no refusal: the API is busy, or another one was first at the same object."""
+        return self.status in (408, 409, 429, 503, 504)
+
 
 class Cluster:
     """The namespace that a release is in. Every call raises ClusterError."""

@@ -54,6 +54,9 @@ class Round:
         except ClusterError as error:
             if error.status == 0:
                 raise
+            if error.passes:
+                log.warning("stage_not_attended", stage=found.stage.id, reason=str(error))
+                return
             obstacle = obstacles.refusal(str(error))
         except Exception:
             log.exception("stage_not_attended", stage=found.stage.id)
