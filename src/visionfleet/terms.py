@@ -47,6 +47,13 @@ class ScalingMetric(StrEnum):
     CPU = "cpu"
 
 
+class AccessMode(StrEnum):
+    """How many nodes mount a claim: several, or one."""
+
+    MANY = "ReadWriteMany"
+    ONCE = "ReadWriteOnce"
+
+
 class CacheKind(StrEnum):
     """What keeps models across pods: nothing, a claim for each pool, a folder of each node."""
 

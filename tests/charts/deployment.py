@@ -26,6 +26,7 @@ import httpx
 import yaml
 
 from tests.charts.inference import inference_server
+from tests.charts.values import Values, merged
 from tests.engines import postgresql, versitygw
 from tests.engines.cluster import Cluster
 from tests.engines.cluster.images import VISIONFLEET, visionfleet_image
@@ -36,8 +37,6 @@ from tests.hub.support import JOBS
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "cluster"
 BUCKET = "vision"
 SMALL = {"cpus": 0.1, "memory_gb": 3}
-
-Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -155,16 +154,6 @@ def deployed(cluster: Cluster, folder: Path, namespace: str, sections: Values | 
         running.callback(made.http.close)
         made.upgrade()
         yield made
-
-
-def merged(below: Values, above: Values) -> dict[str, Any]:
-    """Both, and what `above` has where both have something."""
-    found = dict(below)
-    for key, value in above.items():
-        known = found.get(key)
-        both = isinstance(known, Mapping) and isinstance(value, Mapping)
-        found[key] = merged(cast("Values", known), cast("Values", value)) if both else value
-    return found
 
 
 def _sections(endpoint: str) -> Values:

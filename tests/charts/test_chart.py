@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import pytest
 
-from tests.charts.objects import names
-from tests.charts.values import everything, serving
+from tests.charts.objects import names, of_kind
+from tests.charts.values import CPU, everything, key, merged, serving
 from tests.engines.helm import CHART, Object, helm, rendered
 
 pytestmark = pytest.mark.engine
@@ -24,7 +23,7 @@ EVERYTHING = {
     ("Deployment", "acme-worker-cpu"),
     ("HTTPRoute", "acme-serving-gpu"),
     ("HTTPRoute", "acme-serving-rare"),
-    ("HTTPScaledObject", "acme-serving-rare"),
+    ("HTTPScaledObject", "acme-serving-rare-wake"),
     ("HorizontalPodAutoscaler", "acme-serving-plain"),
     ("Ingress", "acme-hub"),
     ("Ingress", "acme-serving-rare"),
@@ -67,6 +66,8 @@ EVERYTHING = {
     ("ValidatingAdmissionPolicy", "visionfleet-acme-hub"),
     ("ValidatingAdmissionPolicyBinding", "visionfleet-acme-hub"),
 }
+ONE_NODE = {"kind": "claim", "accessMode": "ReadWriteOnce"}
+CANARY = {"image": CPU, "weight": 10}
 SERVING = {
     ("Deployment", "acme-serving-cpu"),
     ("NetworkPolicy", "acme-serving"),
@@ -124,11 +125,28 @@ def test_lint_has_nothing_to_say(values: dict[str, Any]) -> None:
         ({"serving": {"pools": {"gpu-canary": {"image": {"repository": "a"}}}}}, "they would have one name"),
         ({"serving": {"pools": {"Big_One": {"image": {"repository": "a"}}}}}, "is not a name of Kubernetes"),
         ({"serving": {"pools": {"a" * 50: {"image": {"repository": "a"}}}}}, "longer than 63 characters"),
+        (
+            {"serving": {"pools": {"busy": {"image": {"tag": ""}}}}},
+            "serving.pools.busy.image has neither tag nor digest",
+        ),
+        ({"serving": {"pools": {"plain": {"canary": {"image": {"tag": ""}}}}}}, "plain.canary.image has neither"),
+        ({"worker": {"templates": {"cpu": {"server": {"image": {"tag": ""}}}}}}, "cpu.server.image has neither"),
+        ({"serving": {"pools": {"plain": {"canary": {"weight": 0}}}}}, "without it each replica gets requests"),
+        # a volume of one node
+        ({"serving": {"pools": {"busy": {"cache": {"accessMode": "ReadWriteOnce"}}}}}, "may have several pods"),
+        ({"serving": {"pools": {"one": {"image": CPU, "cache": ONE_NODE}}}}, "Write rollout: replace"),
+        ({"serving": {"pools": {"one": {"image": CPU, "cache": ONE_NODE, "canary": CANARY}}}}, "may have several pods"),
+        ({"nameOverride": "1st"}, "nameOverride, 1st, is not the beginning of a Service's name"),
+        ({"nameOverride": "acme.vision"}, "is not the beginning of a Service's name"),
+        ({"nameOverride": "a" * 50}, "nameOverride has 50 characters, and 49 at most"),
         # what the schema finds out
         ({"hub": {"replica": 3}}, "additional properties 'replica' not allowed"),
         ({"hub": {"replicas": 0}}, "minimum: got 0, want 1"),
         ({"hub": {"port": "http"}}, "at '/hub/port': got string, want integer"),
         ({"deployment": {"digest": "latest"}}, "'latest' does not match pattern"),
+        ({"image": {"digest": "latest"}}, "at '/image/digest': 'latest' does not match pattern"),
+        ({"hub": {"keys": [{"role": "admin", "name": "a", "secret": key("a")}]}}, "value must be one of 'client'"),
+        ({"serving": {"pools": {"busy": {"cache": {"accessMode": "Many"}}}}}, "value must be one of 'ReadWriteMany'"),
         ({"serving": {"pools": {"none": {"models": []}}}}, "at '/serving/pools/none': missing property 'image'"),
         ({"serving": {"pools": {"gpu": {"canary": {"weight": 100}}}}}, "maximum: got 100, want 99"),
         ({"serving": {"pools": {"gpu": {"rollout": "recreate"}}}}, "value must be one of 'surge', 'replace'"),
@@ -141,15 +159,20 @@ def test_values_that_cannot_be_are_refused_with_their_place(change: dict[str, An
     assert said in done.stderr
 
 
+def test_a_volume_of_one_node_is_for_a_single_pod_that_goes_before_the_next_comes() -> None:
+    [made] = of_kind(rendered(serving(cache=ONE_NODE, rollout="replace")), "PersistentVolumeClaim")
+    assert made["spec"]["accessModes"] == ["ReadWriteOnce"]
+
+
+def test_the_longest_name_makes_names_that_kubernetes_takes() -> None:
+    made = rendered({**everything(), "nameOverride": "a" * 41})
+    limited = [each for each in made if each["kind"] in ("Service", "Job")]
+    assert limited
+    assert max(len(each["metadata"]["name"]) for each in limited) <= 63
+
+
 def test_every_contradiction_is_told_at_once() -> None:
     change = {"deployment": {"digest": ""}, "hub": {"secretName": ""}, "monitoring": {"prometheus": ""}}
     done = helm("template", "acme", str(CHART), values=merged(everything(), change))
     told = [line for line in done.stderr.splitlines() if " is empty: " in line]
     assert len(told) == 4, "digest, secretName, and prometheus for each of two pools"
-
-
-def merged(values: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    made = copy.deepcopy(values)
-    for name, value in change.items():
-        made[name] = merged(made.get(name, {}), value) if isinstance(value, dict) else value
-    return made

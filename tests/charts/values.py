@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 DIGEST = f"sha256:{'0' * 64}"
 CPU = {"repository": "roboflow/roboflow-inference-server-cpu", "tag": "1.8.3"}
 GPU = {"repository": "roboflow/roboflow-inference-server-gpu", "tag": "1.8.3"}
+
+Values = Mapping[str, Any]
 
 
 def key(name: str) -> dict[str, str]:
@@ -121,3 +124,13 @@ def serving(**pool: Any) -> dict[str, Any]:
         "serving": {"pools": {"cpu": {"image": CPU, **pool}}},
         "worker": {"enabled": False},
     }
+
+
+def merged(below: Values, above: Values) -> dict[str, Any]:
+    """Both, and what `above` has where both have something."""
+    found = dict(below)
+    for name, value in above.items():
+        known = found.get(name)
+        both = isinstance(known, Mapping) and isinstance(value, Mapping)
+        found[name] = merged(cast("Values", known), cast("Values", value)) if both else value
+    return found

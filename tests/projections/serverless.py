@@ -35,9 +35,14 @@ POOLS = st.fixed_dictionaries(
         "digest": st.just(DIGEST),
         "drain_seconds": st.integers(1, 600),
         "cache": st.sampled_from(
-            [{"kind": "none"}, {"kind": "node", "path": "/srv/models"}, {"kind": "claim", "size_gb": 7}]
+            [
+                {"kind": "none"},
+                {"kind": "node", "path": "/srv/models"},
+                {"kind": "claim", "size_gb": 7},
+                {"kind": "claim", "access_mode": "ReadWriteOnce"},
+            ]
         ),
-        "canary": st.fixed_dictionaries({"version": st.just("2.0.0"), "weight": st.integers(1, 99)}),
+        "canary": st.fixed_dictionaries({"version": st.just("2.0.0"), "weight": st.integers(0, 99)}),
         "expose": st.sampled_from([{"kind": "ingress"}, {"kind": "gateway", "gateway": {"name": "public"}}]),
         "node_labels": st.dictionaries(st.sampled_from(["zone", "visionfleet/pool"]), st.just("a")),
     },

@@ -8,7 +8,7 @@ import pytest
 
 from tests.config.support import write_file
 from visionfleet.config import load
-from visionfleet.projections.headroom import has_headroom, spare_gpus
+from visionfleet.projections.headroom import has_headroom, spare_places
 
 CLUSTER = """\
 cloud: {{region: eu-central-1, owner: vision-team}}
@@ -31,10 +31,10 @@ SCALING = "scaling: {kind: gpu, target: 70}"
 
 
 def spare(folder: Path, serving: str, *, workers: int = 0, product: str = "Tesla-T4") -> list[int]:
-    """The GPUs that are spare for each pool but the first, of 8 L4 and 2 T4."""
+    """The pods that each pool but the first has room for: on 4 nodes with one L4, 1 with four, and 2 with one T4."""
     text = CLUSTER.format(workers=workers, product=product) + "".join(f"    - {{{pool}}}\n" for pool in [serving])
     config = load(write_file(folder, text))
-    return [spare_gpus(config, pool) for pool in config.serverless.serving[1:]]
+    return [spare_places(config, pool) for pool in config.serverless.serving[1:]]
 
 
 @pytest.mark.parametrize(
@@ -42,11 +42,14 @@ def spare(folder: Path, serving: str, *, workers: int = 0, product: str = "Tesla
     [
         ("name: a, hardware: gpu, product: NVIDIA-L4", 7),
         (f"name: a, hardware: gpu, product: NVIDIA-L4, replicas: {{max: 8}}, {SCALING}", 0),
-        (f"name: a, hardware: gpu, product: NVIDIA-L4, gpus: 2, replicas: {{max: 3}}, {SCALING}", 2),
+        # two GPUs of a pod are those of one node, and a single node has more than one
+        (f"name: a, hardware: gpu, product: NVIDIA-L4, gpus: 2, replicas: {{max: 2}}, {SCALING}", 0),
+        ("name: a, hardware: gpu, product: NVIDIA-L4, gpus: 3", 0),
         ("name: a, hardware: gpu, product: Tesla-T4", 1),
         ("name: a, hardware: gpu", 9),
         # the second version has pods of its own
         ('name: a, hardware: gpu, replicas: {min: 2}, canary: {weight: 10, version: "1.9.0"}', 7),
+        ('name: a, hardware: gpu, replicas: {min: 2}, canary: {weight: 75, version: "1.9.0"}', 10 - 2 - 7),
     ],
 )
 def test_what_nodes_have_less_what_pods_ask_for(pools: str, expected: int, tmp_path: Path) -> None:
@@ -62,7 +65,8 @@ def test_batch_workers_are_after_the_same_gpus(tmp_path: Path) -> None:
 def test_pools_of_one_product_are_after_the_same_gpus(tmp_path: Path) -> None:
     pools = "name: a, hardware: gpu, product: NVIDIA-L4, replicas: {min: 5}}\n    - {name: b, hardware: gpu, gpus: 2"
 
-    assert spare(tmp_path, pools) == [8 - 5 - 2, 10 - 5 - 2]
+    # a single GPU that is taken may leave a node no place for two
+    assert spare(tmp_path, pools) == [8 - 5 - 2, 2 - 5 - 1]
 
 
 @pytest.mark.parametrize(
@@ -72,6 +76,9 @@ def test_pools_of_one_product_are_after_the_same_gpus(tmp_path: Path) -> None:
         ("hardware: gpu", False),
         ("hardware: gpu, spare_gpus: 1", True),
         ("hardware: gpu, spare_gpus: 1, gpus: 2", False),
+        ("hardware: cpu, cache: {kind: claim, access_mode: ReadWriteMany}", True),
+        ("hardware: cpu, cache: {kind: claim, access_mode: ReadWriteOnce}", False),
+        ("hardware: gpu, spare_gpus: 1, cache: {kind: claim, access_mode: ReadWriteOnce}", False),
     ],
 )
 def test_of_a_cluster_that_is_somebody_elses_nothing_is_taken_for_spare(

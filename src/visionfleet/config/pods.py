@@ -9,7 +9,7 @@ from visionfleet.config.aws_kinds import GpuProduct
 from visionfleet.config.kinds import Domain, Label, PositiveCount
 from visionfleet.config.kubernetes_kinds import Annotations, Namespace, NodeFolder, NodeLabels, ObjectName
 from visionfleet.config.section import RuledSection, Section
-from visionfleet.terms import CacheKind
+from visionfleet.terms import AccessMode, CacheKind
 
 CPU_MEMORY_GB, GPU_MEMORY_GB = 4, 8
 CPUS, CPUS_WITH_GPU = 1.0, 2.0
@@ -20,13 +20,6 @@ class ExposureKind(StrEnum):
 
     INGRESS = "ingress"
     GATEWAY = "gateway"
-
-
-class AccessMode(StrEnum):
-    """How many nodes mount a claim: several, or one."""
-
-    MANY = "ReadWriteMany"
-    ONCE = "ReadWriteOnce"
 
 
 class IngressExposure(Section):
@@ -72,7 +65,7 @@ class NoCache(Section):
 
 
 class ClaimCache(Section):
-    """Models are kept in a volume that the pods of a pool share."""
+    """Models are kept in a volume: for all pods of a pool, or for its only one."""
 
     kind: Literal[CacheKind.CLAIM] = Field(description="`claim`: a PersistentVolumeClaim keeps models.")
     size_gb: PositiveCount = Field(default=20, description="Size of the volume.")
@@ -80,7 +73,7 @@ class ClaimCache(Section):
         default=None, description="Storage class; the cluster's default unless given."
     )
     access_mode: AccessMode = Field(
-        default=AccessMode.MANY, description="How many nodes mount it; with ReadWriteOnce all pods are on one node."
+        default=AccessMode.MANY, description="How many nodes mount it; ReadWriteOnce is for a single server."
     )
     claim: ObjectName | None = Field(default=None, description="A claim that is there; one is made unless given.")
 

@@ -119,7 +119,7 @@ class Serverless(RuledSection):
         default=True, strict=True, description="Whether pods reach, and are reached by, what they need alone."
     )
     max_upload_mb: PositiveCount = Field(
-        default=20, description="Largest body of a request from outside of the cluster."
+        default=20, description="Largest body of a request through an Ingress of ingress-nginx."
     )
     karpenter: bool = Field(
         default=False,

@@ -6,11 +6,12 @@ Each saves an installation that fails halfway, or pods that wait for ever.
 from collections.abc import Iterator
 from itertools import islice
 
+from visionfleet.config.batch import Executor
 from visionfleet.config.errors import near_miss
 from visionfleet.config.machines import machine_of
 from visionfleet.config.section import Breach, CrossRule, Location, entries, peek
-from visionfleet.config.serving import Hardware, image_breaches
-from visionfleet.terms import NAMESPACE, GpuAutoscaler, Scaler, ScalingMetric
+from visionfleet.config.serving import Hardware, image_breaches, one_node_breach
+from visionfleet.terms import NAMESPACE, AccessMode, GpuAutoscaler, Scaler, ScalingMetric
 
 NAME_CHARACTERS = 63  # of a Service (RFC 1035)
 SERVING_PARTS = len("-serving-") + len("-canary")
@@ -190,6 +191,17 @@ def _workers_of_batch(data: object) -> Iterator[Breach]:
         yield Breach(("serverless", "workers", "gpu"), None, "workers-of-batch", rule, fix)
 
 
+def _cache_of_workers(data: object) -> Iterator[Breach]:
+    makes_jobs = peek(data, "batch", "executor") == Executor.KUBERNETES
+    for kind in ("cpu", "gpu"):
+        pods = ("serverless", "workers", kind)
+        most = peek(data, "batch", "workers", kind, "max", default=1) if makes_jobs else 0
+        standing = peek(data, *pods, "standing", default=0)
+        several = isinstance(most, int) and isinstance(standing, int) and most + standing > 1
+        if several and peek(data, *pods, "cache", "access_mode") == AccessMode.ONCE:
+            yield one_node_breach((*pods, "cache", "access_mode"), "there may be more than one worker")
+
+
 def _namespace_of_identities(data: object) -> Iterator[Breach]:
     namespace = peek(data, "serverless", "namespace", default=NAMESPACE)
     if namespace != NAMESPACE and peek(data, "hub", "aws") is not None and peek(data, "serverless", "cluster"):
@@ -207,5 +219,6 @@ def _karpenter_of_cluster(data: object) -> Iterator[Breach]:
 
 SERVERLESS_RULES: tuple[CrossRule, ...] = (
     *(_names_unique, _name_lengths, _scaler_of_scaling, _prometheus_of_keda, _models_known, _gpus_of_cluster),
-    *(_images, _hosts, _hub_host, _workers_of_batch, _namespace_of_identities, _karpenter_of_cluster),
+    *(_images, _hosts, _hub_host, _workers_of_batch, _cache_of_workers, _namespace_of_identities),
+    _karpenter_of_cluster,
 )

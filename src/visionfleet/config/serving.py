@@ -9,7 +9,7 @@ from pydantic import Field
 from visionfleet.config.kinds import Count, Digest, Label, ModelId, PositiveCount, Repository, Version
 from visionfleet.config.pods import Exposure, ExposureKind, Gpus, Pod
 from visionfleet.config.section import Breach, Location, RuledSection, Section, defaults, entries, peek
-from visionfleet.terms import ScalingMetric
+from visionfleet.terms import AccessMode, ScalingMetric
 
 Seconds = Annotated[int, Field(strict=True, ge=1, le=7200)]
 Percent = Annotated[int, Field(strict=True, ge=1, le=100)]
@@ -80,9 +80,10 @@ class Canary(RuledSection):
     digest: Digest | None = Field(default=None, description="Digest that pins its image instead of the version.")
     weight: int = Field(
         strict=True,
-        ge=1,
+        ge=0,
         le=99,
-        description="Percent of the requests; without a Gateway, of the servers, as near as their number lets it be.",
+        description="Percent of the requests; without a Gateway, of the servers, as near as their number lets it be. "
+        "Begin with 0 at a Gateway, which fails requests to a version that is not ready.",
     )
 
 
@@ -145,6 +146,25 @@ def _canary_has_room(data: object) -> Iterator[Breach]:
         rule = "cannot be made: without a Gateway it is a share of the servers, and replicas.max is 1"
         fix = "raise replicas.max, or write expose: {kind: gateway, …}, which splits requests"
         yield Breach(("canary", "weight"), peek(data, "canary", "weight"), "canary-of-replicas", rule, fix)
+    elif peek(data, "canary", "weight") == 0 and peek(data, "expose", "kind") != ExposureKind.GATEWAY:
+        rule = "cannot be made: without a Gateway each server gets requests"
+        fix = "raise it, or write expose: {kind: gateway, …}, which splits requests"
+        yield Breach(("canary", "weight"), 0, "canary-of-replicas", rule, fix)
+
+
+def _cache_has_room(data: object) -> Iterator[Breach]:
+    """A volume of one node keeps pods on every other node waiting."""
+    _, most = _replicas(data)
+    several = (most is not None and most > 1) or peek(data, "canary") is not None
+    if several and peek(data, "cache", "access_mode") == AccessMode.ONCE:
+        yield one_node_breach(("cache", "access_mode"), "the pool may have more than one server")
+
+
+def one_node_breach(location: Location, why: str) -> Breach:
+    """A claim that one node mounts, for pods that are on several."""
+    rule = f"is a volume of one node, and {why}: on other nodes they would wait for it"
+    fix = "write ReadWriteMany, or cache: {kind: node, …}, which is a folder of each node"
+    return Breach(location, AccessMode.ONCE, "cache-of-replicas", rule, fix)
 
 
 def _replicas(data: object) -> tuple[int | None, int | None]:
@@ -174,7 +194,8 @@ class ServingPool(Pod, Gpus, _Named):
     """Servers that are alike, behind one name."""
 
     cross_rules = (
-        *(_of_hardware, _image_of_hardware, _something_to_scale, _from_zero, _canary_has_room, _models_once),
+        *(_of_hardware, _image_of_hardware, _something_to_scale, _from_zero, _canary_has_room, _cache_has_room),
+        _models_once,
     )
 
     models: tuple[ModelId, ...] | None = Field(

@@ -6,21 +6,21 @@ A value keeps the name that it has in the file wherever both know it. Secrets ar
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from visionfleet.terms import CacheKind, Scaler, ScalingMetric
+from visionfleet.terms import AccessMode, CacheKind, Scaler, ScalingMetric
 
 Strings = dict[str, str]
 Objects = dict[str, Any]
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
-Percent = Annotated[int, Field(ge=1, le=99)]
+Percent = Annotated[int, Field(ge=0, le=99)]
 Quantity = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")]
-DeploymentDigest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+Digest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
 
 
 class Values(BaseModel):
@@ -34,7 +34,7 @@ class Image(Values):
 
     repository: str = Field(description="Repository with its registry.")
     tag: str = Field(default="", description="Tag; without a digest it is what is pulled.")
-    digest: str = Field(default="", description="Digest, `sha256:…`; it is pulled whatever the tag says.")
+    digest: Digest = Field(default="", description="Digest, `sha256:…`; it is pulled whatever the tag says.")
 
 
 class Resources(Values):
@@ -109,7 +109,7 @@ class Deployment(Values):
 
     name: str = Field(default="visionfleet", description="Name of the deployment, as in the file; a label.")
     workspace: str = Field(default="", description="Workspace slug that clients see.")
-    digest: DeploymentDigest = Field(
+    digest: Digest = Field(
         default="", description="Digest of the published folder: what `visionfleet hub publish` printed."
     )
 
@@ -130,7 +130,7 @@ class Storage(Values):
 class HubKey(Values):
     """An API key that the hub is to know from its first start: its text is a key of a Secret."""
 
-    role: str = Field(description="client, worker, server or fleet.")
+    role: Literal["client", "worker", "server", "fleet"] = Field(description="What it may do.")
     name: str = Field(description="What the key is for.")
     secret: SecretKey = Field(description="Where the key is.")
 
@@ -175,8 +175,8 @@ class Cache(Values):
     storage_class: str = Field(
         default="", description="Storage class of the claim; the cluster's default unless given."
     )
-    access_mode: str = Field(
-        default="ReadWriteMany", description="Access mode of the claim; several nodes ask for ReadWriteMany."
+    access_mode: AccessMode = Field(
+        default=AccessMode.MANY, description="How many nodes mount the claim; ReadWriteOnce is for a single pod."
     )
     existing_claim: str = Field(default="", description="A claim that is there already.")
     path: str = Field(
@@ -240,7 +240,7 @@ class Canary(Values):
     """A second version that gets a part of the requests."""
 
     image: Image = Field(description="Its image.")
-    weight: Percent = Field(description="Percent of the requests, or of the replicas where no Gateway splits them.")
+    weight: Percent = Field(description="Percent of the requests; of the replicas where no Gateway splits them.")
 
 
 class Pool(Server):
@@ -267,7 +267,7 @@ class ServingValues(Values):
 
     enabled: bool = Field(default=True, description="Run them.")
     port: Port = Field(default=9001, description="Port of pods and Services.")
-    max_upload_mb: Positive = Field(default=20, description="Largest body of a request through Ingress or Gateway.")
+    max_upload_mb: Positive = Field(default=20, description="Largest body of a request through the Ingress.")
     key: SecretKey | None = Field(default=None, description="The hub's key of role server.")
     interceptor: Interceptor = Field(
         default=Interceptor(), description="What holds requests to pools whose fewest replicas are 0."
@@ -313,6 +313,7 @@ class NetworkPolicies(Values):
 
     enabled: bool = Field(default=True, description="Make NetworkPolicies.")
     clients: list[Objects] = Field(default=[], description="Peers that may call servers and hub; all unless given.")
+    destinations: list[Objects] = Field(default=[], description="Further peers that servers and workers may call.")
 
 
 class ChartValues(Values):
