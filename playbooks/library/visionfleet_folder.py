@@ -129,6 +129,8 @@ def run(module: Any) -> None:
             folder.chmod(folder_mode)
         for change in found:
             apply(change, int(params["mode"], 8))
+        if found:
+            _sync(folder)
     module.exit_json(
         changed=is_new or bool(found),
         written=[change.path.name for change in found if change.after is not None],
@@ -140,6 +142,15 @@ def run(module: Any) -> None:
 def _diff(change: Change) -> dict[str, str]:
     headers = {"before_header": str(change.path), "after_header": str(change.path)}
     return {**headers, "before": change.before or "", "after": change.after or ""}
+
+
+def _sync(folder: Path) -> None:
+    """Bring the names to the disk as well: the hub has forgotten the key that a power cut would bring back."""
+    descriptor = os.open(str(folder), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _text(path: Path) -> str | None:

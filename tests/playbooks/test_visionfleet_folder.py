@@ -67,6 +67,18 @@ def test_a_file_that_is_no_text_is_replaced(tmp_path: Path, keep: Any) -> None:
     assert keep(files={"a": "A"})["written"] == ["a"]
 
 
+def test_what_is_written_is_on_the_disk_first_the_file_and_then_its_name(
+    tmp_path: Path, keep: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(
+        FOLDER.os, "fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+    )
+    keep(files={"key": "K"})
+    keep(files={"key": "K"})
+    assert synced == [tmp_path / "etc/ours/.key.new", tmp_path / "etc/ours"]
+
+
 @pytest.mark.parametrize("name", ["../a", "/a", "..", ""])
 def test_a_name_that_leads_elsewhere_is_refused(keep: Any, name: str) -> None:
     assert "is no name of a file" in keep(files={name: ""})["msg"]
