@@ -90,6 +90,14 @@ def test_the_defaults_make_nothing_and_say_what_to_write() -> None:
     assert "visionfleet render helm" in notes
 
 
+def test_the_notes_name_every_part_to_look_at() -> None:
+    notes = helm("install", "acme", str(CHART), "--dry-run=client", values=everything()).stdout.partition("NOTES:")[2]
+    told = {line.split()[-1] for line in notes.splitlines() if "rollout status" in line}
+    waiting = {"hub", "worker-cpu", "serving-busy", "serving-gpu", "serving-plain"}
+    assert told == {f"deployment/acme-{name}" for name in waiting}
+    assert "http://acme-serving-rare-wake.default:8080" in notes, "it has no pod until it is asked"
+
+
 def test_the_name_of_the_file_wins_over_the_releases() -> None:
     made = rendered({**serving(), "nameOverride": "line"}, release="acme")
     assert ("Service", "line-serving-cpu") in names(made)

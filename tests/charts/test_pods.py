@@ -148,6 +148,11 @@ def test_a_server_has_the_time_to_start_that_its_pool_says() -> None:
     assert probe["periodSeconds"] * probe["failureThreshold"] == 900
 
 
+def test_an_update_has_time_for_a_node_that_comes_first_and_pulls_the_image() -> None:
+    [deployment] = of_kind(rendered(serving(startSeconds=900)), "Deployment")
+    assert deployment["spec"]["progressDeadlineSeconds"] == 900 + 900
+
+
 def test_models_are_waited_for_and_loaded_before_a_pod_is_ready(objects: list[Object]) -> None:
     said = variables(server(objects, "acme-serving-busy"))
     assert (said["PRELOAD_MODELS"], said["MAX_ACTIVE_MODELS"]) == ("screws/3,pallets/1", "8")
