@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -32,13 +33,21 @@ def work(
     hub: FakeHub,
     server: FakeServer,
     stop_after: float | None = None,
+    stop_when: Callable[[], bool] = lambda: False,
     request_images: int = 8,
     in_flight: int = 4,
 ) -> Ending:
     async def go() -> Ending:
-        stop = asyncio.Event()
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
         if stop_after is not None:
-            asyncio.get_running_loop().call_later(stop_after, stop.set)
+            loop.call_later(stop_after, stop.set)
+
+        def look() -> None:
+            if stop_when():
+                stop.set()
+            loop.call_later(0.001, look)
+
+        look()
         slots = Slots(in_flight)
         client = hub.client()
         neighbours = Neighbours(client, server.client(), Heartbeats(client))
@@ -189,12 +198,17 @@ def test_a_stop_commits_what_is_in_flight_and_gives_the_task_back(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task, "STOP_GRACE_SECONDS", 5)
-    server.delay = 0.05
+    server.delay = 0.5
     hub = FakeHub(IMAGES)
-    assert work(hub, server, stop_after=0.02, request_images=2, in_flight=1) is Ending.RELEASED
-    assert hub.ending == "release"
     # one request with the server, and those whose images were fetched meanwhile
-    assert len(hub.results) == 2 * (1 + task.PREFETCHED_REQUESTS)
+    begun = 2 * (1 + task.PREFETCHED_REQUESTS)
+
+    def is_busy() -> bool:
+        return hub.calls.count("GET") == begun and server.in_flight == 1
+
+    assert work(hub, server, stop_when=is_busy, request_images=2, in_flight=1) is Ending.RELEASED
+    assert hub.ending == "release"
+    assert len(hub.results) == begun
     assert hub.failure is None
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Never
 
 import structlog
 
@@ -21,17 +20,17 @@ class Heartbeats:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._held: dict[asyncio.Future[Never], HeldLease] = {}
+        self._held: dict[asyncio.Future[None], HeldLease] = {}
         self._beating: asyncio.Task[None] | None = None
 
-    async def keep(self, lease: Lease) -> Never:
+    async def keep(self, lease: Lease) -> None:
         """Keep the lease until this is cancelled. Raises LeaseLost, HubRefused."""
-        lost: asyncio.Future[Never] = asyncio.get_running_loop().create_future()
+        lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._held[lost] = HeldLease(task_id=lease.task_id, token=lease.token)
         if self._beating is None:
             self._beating = asyncio.create_task(self._beat(lease.lease_seconds / HEARTBEATS_A_LEASE))
         try:
-            return await lost
+            await lost
         finally:
             del self._held[lost]
             self._rest()
@@ -57,7 +56,7 @@ class Heartbeats:
                 _end((lost for lost, lease in held.items() if lease in answer.lost), LeaseLost())
 
 
-def _end(leases: Iterable[asyncio.Future[Never]], error: Exception) -> None:
+def _end(leases: Iterable[asyncio.Future[None]], error: Exception) -> None:
     """Tell those who keep the leases, but for who has let go meanwhile."""
     for lost in leases:
         if not lost.done():

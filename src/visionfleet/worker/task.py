@@ -83,7 +83,9 @@ class LeasedTask:
         keep = asyncio.create_task(self._heartbeats.keep(self._lease))
         try:
             await asyncio.wait({work, keep}, return_when=asyncio.FIRST_COMPLETED)
-            return work.result() if work.done() else await keep
+            if not work.done():
+                await keep  # it has raised
+            return work.result()
         finally:
             work.cancel()
             keep.cancel()
