@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +62,13 @@ class Serving:
         image = {"type": "url", "value": picture_url} if picture_url else {"type": "base64", "value": self.image}
         body = {"model_id": "colour-cells/1", "api_key": self.key, "image": image}
         return client.post(f"{self.url}/infer/object_detection", json=body)
+
+    def downloads(self) -> int:
+        """How often the hub was asked for the content of a model's file."""
+        route = r'method="GET",route="[^"]*/objects/[^"]*",status="20[06]"'
+        counted = re.compile(rf"^visionfleet_hub_request_seconds_count\{{{route}\}} ([0-9]+)", re.MULTILINE)
+        metrics = httpx.get(f"{self.values['hub']['url']}/metrics", timeout=ANSWER_SECONDS).text
+        return sum(int(found) for found in counted.findall(metrics))
 
     def pods(self) -> list[str]:
         """Those that are not ending."""

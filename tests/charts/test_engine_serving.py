@@ -42,10 +42,14 @@ def test_an_update_and_a_rollback_under_load_drop_no_request(served: Serving) ->
 
 
 def test_a_pod_that_is_deleted_ends_what_it_has_begun_and_another_serves_on(served: Serving) -> None:
+    """Of a warm node: the models are there, and none is fetched again."""
     [pod] = served.pods()
+    before = served.downloads()
+    assert before > 0, "the first pod has fetched them"
     served.cluster.kubectl("delete", "pod", pod, f"--namespace={served.release.namespace}", "--wait=false")
     wait_until(lambda: served.pods() not in ([pod], []), "another pod is there")
     deployment = ("rollout", "status", f"deployment/{NAME}", f"--namespace={served.release.namespace}")
     served.cluster.kubectl(*deployment, "--timeout=540s")
     with httpx.Client(timeout=ANSWER_SECONDS) as client:
         assert served.ask(client).status_code == 200
+    assert served.downloads() == before
