@@ -75,7 +75,8 @@ def patch(cluster: Cluster, **changes: Any) -> subprocess.CompletedProcess[str]:
     "may",
     [
         *(f"{verb} jobs.batch" for verb in ("create", "delete", "list", "patch")),
-        *("list pods", "list events", "get podtemplates/acme-worker-cpu", "get podtemplates/acme-worker-gpu"),
+        *("list pods", "list events", "list workloads.kueue.x-k8s.io"),
+        *("get podtemplates/acme-worker-cpu", "get podtemplates/acme-worker-gpu"),
     ],
 )
 def test_the_hub_may_do_what_the_executor_does(cluster: Cluster, may: str) -> None:

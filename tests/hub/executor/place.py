@@ -18,6 +18,7 @@ STUB_IMAGE = "stub-inference:test"
 RULES = [  # as the chart has them
     {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "delete", "list", "patch"]},
     {"apiGroups": [""], "resources": ["pods", "events"], "verbs": ["list"]},
+    {"apiGroups": ["kueue.x-k8s.io"], "resources": ["workloads"], "verbs": ["list"]},
     {"apiGroups": [""], "resources": ["podtemplates"], "verbs": ["get"]},
 ]
 RESTRICTED = {

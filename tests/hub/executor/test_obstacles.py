@@ -194,9 +194,42 @@ def test_a_pod_whose_node_is_gone_has_failed_too() -> None:
     assert obstacles.of_endings([pod("Running")]) is None
 
 
-def test_a_job_that_is_suspended_waits_in_its_queue_or_for_whoever_suspended_it() -> None:
-    assert "queue 'team-a'" in text(obstacles.in_queue(job("a", 1, suspended=True), "team-a"))
-    assert "kubectl edit job a" in text(obstacles.in_queue(job("a", 1, suspended=True), None))
+def test_a_job_that_somebody_has_suspended_says_how_to_resume_it() -> None:
+    assert "kubectl edit job a" in text(obstacles.is_suspended(job("a", 1, suspended=True)))
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("LocalQueue team-a doesn't exist", ": the namespace has no LocalQueue 'team-a'"),
+        ("ClusterQueue shared doesn't exist", ": there is no ClusterQueue 'shared'"),
+        ("ClusterQueue shared is inactive", ": the ClusterQueue 'shared' admits nothing: its status tells why"),
+        (
+            "couldn't assign flavors to pod set main: resource memory unavailable in ClusterQueue",
+            ": its ClusterQueue has no quota of memory, which the pods ask for",
+        ),
+        (
+            "couldn't assign flavors to pod set main: insufficient quota for cpu in flavor spot, …",
+            ": a job's pods ask for more cpu than its ClusterQueue ever has: lower batch.workers, or raise the quota",
+        ),
+        (
+            "couldn't assign flavors to pod set main: insufficient unused quota for nvidia.com/gpu in flavor spot, …",
+            ": others use its quota of nvidia.com/gpu",
+        ),
+        ("something new", ""),
+        ("", ""),
+    ],
+)
+def test_a_job_in_a_queue_says_what_kueue_waits_for(message: str, words: str) -> None:
+    workload = {"status": {"conditions": [{"type": "QuotaReserved", "status": "False", "message": message}]}}
+    found = obstacles.in_queue("team-a", workload)
+    assert text(found) == f"waits in the queue 'team-a' until Kueue admits it{words}"
+    assert found.detail == message
+
+
+@pytest.mark.parametrize("workload", [None, {}, {"status": {}}])
+def test_a_job_that_kueue_has_not_looked_at_says_that_it_waits(workload: dict[str, Any] | None) -> None:
+    assert text(obstacles.in_queue("team-a", workload)) == "waits in the queue 'team-a' until Kueue admits it"
 
 
 def test_a_long_text_is_cut_to_what_the_database_takes() -> None:

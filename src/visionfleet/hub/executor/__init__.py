@@ -4,7 +4,8 @@ Nothing is kept in memory. Every round reads the Jobs by their labels and the st
 still to be done: a hub that was restarted goes on with the Jobs that run, and two hubs may do the same round at once.
 
 The hub's service account needs, in its own namespace, `create`, `delete`, `list` and `patch` of batch/jobs, `list` of
-pods and of events, and `get` of podtemplates. It reads no secret, and touches no Job but those with its labels.
+pods and of events, and `get` of podtemplates; and `list` of Kueue's workloads, to say what a Job waits for. It reads no
+secret, and touches no Job but those with its labels.
 """
 
 from visionfleet.hub.executor.thread import Executor, executor_of

@@ -16,6 +16,7 @@ from visionfleet.hub.executor.jobs import MANAGED_BY, STAGE_LABEL, WorkersJob, l
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
 PAGE = 500
+KUEUE = "/apis/kueue.x-k8s.io/v1beta2"
 MOST_PODS = 100  # enough to see why none of a Job runs
 # an answer that never came may stand for something done: whoever creates twice gets a 409, and whoever deletes a 404
 RETRY = Retry(
@@ -82,6 +83,16 @@ class Cluster:
     def events(self, uid: str) -> list[Object]:
         """What the cluster has noted about an object of late."""
         return self._list("/api/v1", "events", fieldSelector=f"involvedObject.uid={uid}")
+
+    def workload(self, job: WorkersJob) -> Object | None:
+        """What Kueue has noted about a Job; None where it has nothing yet, is not there, or may not be asked."""
+        try:
+            found = self._list(KUEUE, "workloads", labelSelector=f"kueue.x-k8s.io/job-uid={job.uid}")
+        except ClusterError as error:
+            if error.status in (403, 404):
+                return None
+            raise
+        return found[0] if found else None
 
     def pod_template(self, name: str) -> Object | None:
         """The PodTemplate, which says what workers' pods are like; None where there is no such."""

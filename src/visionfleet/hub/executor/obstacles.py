@@ -45,6 +45,17 @@ _CREATION = (
     (r'violates PodSecurity "([^"]+)": (.+)', "the namespace's Pod Security level {} refuses the pods: {}"),
     (r'serviceaccount "([^"]+)" not found', "the pods' service account '{}' is missing: the chart makes it"),
 )
+_ADMISSION = (
+    (r"LocalQueue (\S+) doesn't exist", "the namespace has no LocalQueue '{}'"),
+    (r"ClusterQueue (\S+) doesn't exist", "there is no ClusterQueue '{}'"),
+    (r"(LocalQueue|ClusterQueue) (\S+) is (?:inactive|stopped)", "the {} '{}' admits nothing: its status tells why"),
+    (r"resource (\S+) unavailable in ClusterQueue", "its ClusterQueue has no quota of {}, which the pods ask for"),
+    (
+        r"insufficient quota for (\S+) in flavor",
+        "a job's pods ask for more {} than its ClusterQueue ever has: lower batch.workers, or raise the quota",
+    ),
+    (r"insufficient unused quota for (\S+) in flavor", "others use its quota of {}"),
+)
 _PULLING = frozenset(("ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"))
 _BROKEN = {
     "CreateContainerConfigError": "the container '{}' lacks what its settings name",
@@ -69,11 +80,17 @@ def refusal(message: str) -> Obstacle:
     return _obstacle("; ".join(known) or f"the cluster refuses the workers' pods: {plain}", message)
 
 
-def in_queue(job: WorkersJob, queue: str | None) -> Obstacle:
-    """A Job that is not to run yet."""
-    if queue is not None:
-        return Obstacle(f"waits in the queue '{queue}' until Kueue admits it")
+def is_suspended(job: WorkersJob) -> Obstacle:
+    """A Job that somebody keeps from running."""
     return Obstacle(f"the Job of the workers is suspended: `kubectl edit job {job.name}` can resume it")
+
+
+def in_queue(queue: str, workload: Object | None) -> Obstacle:
+    """A Job that is Kueue's to start, and why it does not yet. `workload`: what Kueue has noted about it."""
+    conditions = (workload or {}).get("status", {}).get("conditions", ())
+    message = next((each["message"] for each in conditions if each["type"] == "QuotaReserved"), "")
+    waits = f"waits in the queue '{queue}' until Kueue admits it"
+    return _obstacle(": ".join([waits, *_translate(message, _ADMISSION)[:1]]), message)
 
 
 def not_created(events: Sequence[Object]) -> Obstacle | None:

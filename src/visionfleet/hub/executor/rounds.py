@@ -112,12 +112,18 @@ class Round:
     def _explain(self, found: OpenStage, job: WorkersJob, pods: int) -> Obstacle | None:
         """Why none of the pods runs; None where one does, or will soon."""
         if job.suspended:
-            return obstacles.in_queue(job, self._hub.config.batch.queue)
+            return self._explain_queue(job)
         if job.ready:
             return None
         if not pods:
             return self._no_share(found)
         return self._explain_pods(job)
+
+    def _explain_queue(self, job: WorkersJob) -> Obstacle:
+        queue = self._hub.config.batch.queue
+        if queue is None:
+            return obstacles.is_suspended(job)
+        return obstacles.in_queue(queue, self._cluster.workload(job))
 
     def _explain_pods(self, job: WorkersJob) -> Obstacle | None:
         now = self._hub.store.clock()
