@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.support import STAGING, Api, Clock, jpeg
+from tests.hub.support import STAGING, Api, Clock, archive, jpeg
 from visionfleet.hub import housekeeping, tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.deployments import fetch, publish
@@ -27,11 +27,11 @@ def test_a_task_that_cannot_be_ended_keeps_no_other_from_its_end(
         tasks.claim(hub.store, [TaskKind.INGEST], "gone")
     clock.advance(tasks.LEASE_SECONDS + 1)
 
-    def end_failed(_hub: Hub, _session: object, task: Task, _reason: str) -> None:
+    def end_own(_hub: Hub, _session: object, task: Task, _reason: str) -> None:
         if task.id == "bad":
             raise StorageError("no luck")
 
-    monkeypatch.setattr(housekeeping, "end_failed", end_failed)
+    monkeypatch.setattr(housekeeping, "end_own", end_own)
     housekeeping.bury_overdue(hub)
     with hub.store.read() as session:
         states = {task.id: task.state for task in session.query(Task)}
@@ -66,3 +66,15 @@ def test_what_is_published_outlives_every_retention(api: Api, clock: Clock, tmp_
     assert housekeeping.sweep(api.hub) == 1
     fetch(api.hub.storage, folder.digest, tmp_path / "pod", print)
     assert (tmp_path / "pod/visionfleet.yaml").read_bytes() == file.read_bytes()
+
+
+def test_an_ingest_is_forgotten_with_its_retention_and_not_before(api: Api, clock: Clock) -> None:
+    api.upload_shard("b", archive({"one.jpg": jpeg()}))
+    api.run_hub_tasks()
+    left = []
+    for days in (0, api.hub.config.hub.retention_days, 1):
+        clock.advance(days * SECONDS_A_DAY)
+        housekeeping.clear_away(api.hub)
+        with api.hub.store.read() as session:
+            left.append(session.query(Task).count())
+    assert left == [1, 1, 0]

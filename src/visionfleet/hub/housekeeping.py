@@ -13,11 +13,12 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.fleet.retention import forget_devices, forget_reports
-from visionfleet.hub.processing.publishing import publish
+from visionfleet.hub.processing.failing import end_failed
 from visionfleet.hub.processing.stages import end_job, settle
+from visionfleet.hub.staging.batches import SECONDS_A_DAY
 from visionfleet.hub.staging.ingestion import fail_ingest
 from visionfleet.hub.store.locks import free, locked
-from visionfleet.hub.store.tables import Batch, Job, StatusType, Task, TaskKind
+from visionfleet.hub.store.tables import OPEN_STATES, Batch, Job, StatusType, Task, TaskKind
 
 MAX_BATCHES_A_SWEEP = 100
 LOST_WORKER = "the worker stopped answering"
@@ -43,11 +44,17 @@ def bury_overdue(hub: Hub) -> None:
 
 def _bury(hub: Hub, lost: Task) -> None:
     # a task that another hub has buried meanwhile is no news
-    with suppress(HubError), hub.store.write() as session:
-        now = hub.store.clock()
-        task = tasks.hold_to_end(session, now, lost.id, lost.token)
-        tasks.fail(task, now, LOST_WORKER, retryable=False)
-        end_failed(hub, session, task, LOST_WORKER)
+    with suppress(HubError):
+        if lost.kind == TaskKind.PROCESS:
+            with hub.store.write() as session:
+                task = tasks.take_over(session, hub.store.clock(), lost.id, lost.token)
+            end_failed(hub, task, LOST_WORKER)
+            return
+        with hub.store.write() as session:
+            now = hub.store.clock()
+            task = tasks.hold_to_end(session, now, lost.id, lost.token)
+            tasks.fail(task, now, LOST_WORKER, retryable=False)
+            end_own(hub, session, task, LOST_WORKER)
 
 
 def _end_late(hub: Hub, row: int) -> None:
@@ -57,14 +64,19 @@ def _end_late(hub: Hub, row: int) -> None:
             end_job(session, hub.store.clock(), job, StatusType.ERROR, "ran longer than its processing timeout")
 
 
-def end_failed(hub: Hub, session: Session, task: Task, reason: str) -> None:
-    """A task has failed for good: tell its shard, or its stage."""
+def end_own(hub: Hub, session: Session, task: Task, reason: str) -> None:
+    """A task of the hub itself has failed for good: tell its shard, or its stage."""
     if task.kind == TaskKind.INGEST:
         fail_ingest(session, hub.store.clock(), task, reason)
         return
-    if task.kind == TaskKind.PROCESS:
-        publish(hub, session, task)
     settle(hub, session, task)
+
+
+def clear_away(hub: Hub) -> None:
+    """Remove what is past the retention."""
+    sweep(hub)
+    forget_ingests(hub)
+    forget_fleet(hub)
 
 
 def sweep(hub: Hub) -> int:
@@ -88,6 +100,14 @@ def sweep(hub: Hub) -> int:
     return gone
 
 
+def forget_ingests(hub: Hub) -> None:
+    """Remove the ingests that ended before the retention: they are of no job that would take them with it."""
+    ended = (Task.state.not_in(OPEN_STATES), Task.kind == TaskKind.INGEST)
+    old = Task.updated_at < hub.store.clock() - hub.config.hub.retention_days * SECONDS_A_DAY
+    with hub.store.write() as session:
+        session.execute(delete(Task).where(*ended, old))
+
+
 def forget_fleet(hub: Hub) -> None:
     """Remove the reports, and the devices of no file, that are past the retention."""
     forget_reports(hub)
@@ -96,7 +116,7 @@ def forget_fleet(hub: Hub) -> None:
 
 def _remove(hub: Hub, row: int) -> None:
     # objects first: a sweep that is cut short finds the row, and so the rest, the next time
-    hub.storage.delete([key for key, _ in hub.storage.list(f"batches/{row}")])
+    hub.storage.delete_folder(f"batches/{row}")
     with hub.store.write() as session:
         session.execute(delete(Batch).where(Batch.row == row))
 

@@ -17,7 +17,9 @@ from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.executor import Executor
-from visionfleet.hub.housekeeping import bury_overdue, end_failed, forget_fleet, sweep
+from visionfleet.hub.housekeeping import bury_overdue, clear_away, end_own
+from visionfleet.hub.objects.errors import StorageFull, StorageUnavailable
+from visionfleet.hub.outages import Steps
 from visionfleet.hub.processing.exports import run_export
 from visionfleet.hub.processing.logs import Event, write_task_log
 from visionfleet.hub.staging.arrivals import Arrivals
@@ -29,6 +31,7 @@ IDLE_SECONDS = 1.0
 HEARTBEAT_SECONDS = tasks.LEASE_SECONDS / 3
 TIDY_SECONDS = 5.0
 LOOK_SECONDS = 1.0
+POSTPONED_SECONDS = 20.0  # where the storage is away or full: no task is given up for that, however long it takes
 SWEEP_EVERY_TIDIES = 60
 
 log = structlog.get_logger()
@@ -68,35 +71,24 @@ class Runner:
             thread.join()
 
     def _work(self) -> None:
+        steps = Steps("runner")
         while not self._stopping.is_set():
-            try:
-                busy = run_next(self._hub, self._stopping)
-            except Exception:
-                log.exception("runner_error")
-                busy = False
-            if not busy:
+            if not steps.take(lambda: run_next(self._hub, self._stopping)):
                 self._hub.work.wait(IDLE_SECONDS)
                 self._hub.work.clear()
 
     def _tidy(self) -> None:
-        rounds = 0
+        steps, rounds = Steps("tidy"), 0
         while not self._stopping.wait(TIDY_SECONDS):
-            try:
-                bury_overdue(self._hub)
-                if rounds % SWEEP_EVERY_TIDIES == 0:
-                    sweep(self._hub)
-                    forget_fleet(self._hub)
-            except Exception:
-                log.exception("tidy_error")
+            steps.take(lambda: bury_overdue(self._hub))
+            if rounds % SWEEP_EVERY_TIDIES == 0:
+                steps.take(lambda: clear_away(self._hub))
             rounds += 1
 
     def _look(self) -> None:
-        arrivals = Arrivals(self._hub)
+        steps, arrivals = Steps("look"), Arrivals(self._hub)
         while not self._stopping.wait(LOOK_SECONDS):
-            try:
-                arrivals.look()
-            except Exception:
-                log.exception("look_error")
+            steps.take(arrivals.look)
 
 
 def run_next(hub: Hub, stopping: threading.Event | None = None) -> bool:
@@ -113,16 +105,19 @@ def run_next(hub: Hub, stopping: threading.Event | None = None) -> bool:
         log.warning("task_dropped", task=task.id, kind=task.kind, reason=error.code)
     except Stopped:
         _release(hub, task)
+    except (StorageFull, StorageUnavailable) as error:
+        log.warning("task_postponed", task=task.id, kind=task.kind, reason=str(error))
+        _release(hub, task, POSTPONED_SECONDS, str(error))
     except Exception as error:
         log.exception("task_error", task=task.id, kind=task.kind, attempt=task.attempts)
         _fail(hub, task, f"{type(error).__name__}: {error}")
     return True
 
 
-def _release(hub: Hub, task: Task) -> None:
+def _release(hub: Hub, task: Task, delay: float = 0, reason: str = tasks.WAITING) -> None:
     now = hub.store.clock()
     with suppress(HubError), hub.store.write() as session:
-        tasks.release(tasks.hold(session, now, task.id, task.token), now)
+        tasks.release(tasks.hold(session, now, task.id, task.token), now, delay, reason)
 
 
 def _fail(hub: Hub, task: Task, reason: str) -> None:
@@ -133,7 +128,7 @@ def _fail(hub: Hub, task: Task, reason: str) -> None:
         event = Event("error" if ended else "warning", "task_failed", {"reason": reason, "attempt": held.attempts})
         write_task_log(session, now, held, event)
         if ended:
-            end_failed(hub, session, held, reason)
+            end_own(hub, session, held, reason)
 
 
 @contextmanager

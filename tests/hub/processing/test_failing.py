@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from tests.hub.processing.test_processing import call, commit, lease, lost, records, start_job
 from tests.hub.support import JOBS, Api, jpeg, write_config
+from visionfleet.hub.processing import failing
 from visionfleet.hub.processing.failing import fail_stage
 
 REASON = "worker exited with 3: the hub refuses its key"
@@ -40,6 +42,27 @@ def test_what_was_committed_is_exported_and_the_rest_has_failed(api: Api) -> Non
     logs = api.get(f"{JOBS}/j1/logs", severity="error").json()["logs"]
     assert [line["payload"]["reason"] for line in logs if line["logType"] == "workers_failed"] == [REASON]
     assert REASON in json.dumps(api.get(f"{JOBS}/j1/stages/{stage(api)['processingStageId']}/tasks").json())
+
+
+def test_what_another_worker_commits_meanwhile_is_exported_too(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is no pod of the stage's Job, as of a standing pool."""
+    held = lease(api)
+    commit(api, held, held["images"][:1])
+    fail_begun = failing._fail_begun
+
+    def with_another(*arguments: Any) -> None:
+        other = lease(api)
+        commit(api, other, other["images"])
+        fail_begun(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(failing, "_fail_begun", with_another)
+        fail_stage(api.hub, stage(api)["processingStageId"], REASON)
+    assert stage(api)["statusType"] == "info", "the next round finds the other task begun"
+    fail_stage(api.hub, stage(api)["processingStageId"], REASON)
+    assert (stage(api)["statusType"], stage(api)["notification"]) == ("error", REASON)
+    api.run_hub_tasks()
+    assert len(records(api)) == 3
 
 
 def test_a_job_of_which_nothing_was_done_ends_with_the_reason(api: Api) -> None:

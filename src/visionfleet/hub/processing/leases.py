@@ -20,9 +20,10 @@ from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
 from visionfleet.hub.objects.errors import TooLarge
 from visionfleet.hub.processing.definitions import definition_of
+from visionfleet.hub.processing.failing import end_failed
 from visionfleet.hub.processing.logs import Event, write_task_log
 from visionfleet.hub.processing.outputs import Output, add_files
-from visionfleet.hub.processing.publishing import failure_of, output_row_of, publish, write_outputs
+from visionfleet.hub.processing.publishing import ending, failure_of, output_row_of, write_outputs
 from visionfleet.hub.processing.results import to_jsonl
 from visionfleet.hub.processing.stages import settle
 from visionfleet.hub.staging.batches import LEASE_URL_SECONDS, URL_SECONDS
@@ -126,7 +127,9 @@ def commit_results(hub: Hub, task_id: str, token: int, results: Sequence[ResultI
             now = hub.store.clock()
             held = tasks.hold(session, now, task_id, token)
             return _commit(session, now, held, results, chunk, files)
-    except Exception:
+    except HubError:
+        # after anything else it may be committed all the same: a database that goes away does not say. An object that
+        # no row names goes with its batch
         hub.storage.delete([chunk])
         raise
 
@@ -146,33 +149,29 @@ def complete(hub: Hub, task_id: str, token: int) -> None:
     with hub.store.write() as session:
         task = tasks.hold(session, hub.store.clock(), task_id, token)
         remaining = _count(session, task_id, ImageState.PENDING)
+        failures = _count(session, task_id, ImageState.FAILED)
     if remaining:
         message = f"{remaining} images of task '{task_id}' have no result yet"
         raise HubError(409, TASK_INCOMPLETE, message, task=task_id)
-    with hub.store.read() as session:
-        output_row = output_row_of(session, task)
-        outputs = write_outputs(hub, session, task)
-        failures = _count(session, task_id, ImageState.FAILED)
-    with hub.store.write() as session:
-        now = hub.store.clock()
-        task = tasks.hold_to_end(session, now, task_id, token)
-        add_files(session, output_row, outputs)
-        tasks.finish(task, now, f"done, {failures} images failed" if failures else "done")
-        settle(hub, session, task)
+    with ending(hub, task, write_outputs(hub, task)) as (session, held):
+        tasks.finish(held, hub.store.clock(), f"done, {failures} images failed" if failures else "done")
+        settle(hub, session, held)
 
 
 def fail(hub: Hub, task_id: str, request: FailRequest) -> None:
     """Give a task up: back to the queue where it may be tried again, else it ends with the reason."""
     now = hub.store.clock()
+    reason = f"{request.code}: {request.message}"
     with hub.store.write() as session:
-        task = tasks.hold_to_end(session, now, task_id, request.token)
-        ended = tasks.fail(task, now, f"{request.code}: {request.message}", retryable=request.retryable)
+        task = tasks.take_over(session, now, task_id, request.token)
+        again = request.retryable and tasks.has_attempts(task)
         payload = {"code": request.code, "message": request.message, "attempt": task.attempts}
-        event = Event("error", "task_failed", payload) if ended else Event("warning", "task_retried", payload)
+        event = Event("warning", "task_retried", payload) if again else Event("error", "task_failed", payload)
         write_task_log(session, now, task, event)
-        if ended:
-            publish(hub, session, task)
-            settle(hub, session, task)
+        if again:
+            tasks.fail(task, now, reason, retryable=True)
+            return
+    end_failed(hub, task, reason)
 
 
 def release(hub: Hub, task_id: str, token: int) -> None:

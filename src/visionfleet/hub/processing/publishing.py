@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import task_cancelled
-from visionfleet.hub.objects.errors import StorageError
+from visionfleet.hub.objects.errors import ObjectMissing
 from visionfleet.hub.objects.storage import Storage
 from visionfleet.hub.processing.outputs import Output, add_files
 from visionfleet.hub.processing.results import to_jsonl
@@ -26,32 +28,45 @@ from visionfleet.protocol import FAILURES_PART, RESULTS_PART
 log = structlog.get_logger()
 
 
-def write_outputs(hub: Hub, session: Session, task: Task) -> list[Output]:
-    """Write the records and the failures that a task has committed as an object each, where there are any."""
+def write_outputs(hub: Hub, task: Task) -> list[Output]:
+    """Write the records and the failures that a task has committed as an object each, where there are any.
+
+    No transaction is open meanwhile: a bucket may take its time, and others wait for a connection, or for the task.
+    """
+    with hub.store.read() as session:
+        output_row = output_row_of(session, task)
+        committed, failures = _committed(session, task.id), _failures(session, task.id)
     contents: dict[str, bytes | Iterator[bytes]] = {}
-    if committed := _committed(session, task.id):
+    if committed:
         contents[RESULTS_PART] = merge_chunks(hub.storage, committed)
-    if failures := _failures(session, task.id):
+    if failures:
         contents[FAILURES_PART] = to_jsonl(failures)
-    return [_write(hub, output_row_of(session, task), task, part, data) for part, data in contents.items()]
+    return [_write(hub, output_row, task, part, data) for part, data in contents.items()]
 
 
-def write_records(hub: Hub, session: Session, task: Task) -> list[Output]:
+def write_records(hub: Hub, task: Task) -> list[Output]:
     """As `write_outputs`, the records alone."""
-    if committed := _committed(session, task.id):
-        records = merge_chunks(hub.storage, committed)
-        return [_write(hub, output_row_of(session, task), task, RESULTS_PART, records)]
-    return []
+    with hub.store.read() as session:
+        output_row, committed = output_row_of(session, task), _committed(session, task.id)
+    return [_write(hub, output_row, task, RESULTS_PART, merge_chunks(hub.storage, committed))] if committed else []
 
 
-def publish(hub: Hub, session: Session, task: Task) -> None:
-    """Add to the output batch what a task that failed had committed. A storage that fails here costs that alone."""
+def write_what_is_left(hub: Hub, task: Task) -> list[Output]:
+    """As `write_outputs`, of a task that fails: an object of it that has gone does not come back."""
     try:
-        outputs = write_outputs(hub, session, task)
-    except StorageError:
+        return write_outputs(hub, task)
+    except ObjectMissing:
         log.exception("results_lost", task=task.id)
-        return
-    add_files(session, output_row_of(session, task), outputs)
+        return []
+
+
+@contextmanager
+def ending(hub: Hub, task: Task, outputs: Iterable[Output]) -> Generator[tuple[Session, Task]]:
+    """A transaction for a task to end in; its `outputs` come into the output batch with it, or not at all."""
+    with hub.store.write() as session:
+        held = tasks.hold_to_end(session, hub.store.clock(), task.id, task.token)
+        add_files(session, output_row_of(session, held), outputs)
+        yield session, held
 
 
 def failure_of(image: TaskImage, name: str) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def restart_job(hub: Hub, workspace: str, job_id: str, override: dict[str, Any] 
         _check_ended(job)
         definition = parse_definition(overridden(job.definition, [*job.overrides, *overrides]))
         check_job(hub, workspace, definition)
-        saved = _write_what_was_cut_off(hub, session, job)
+        cut_off = _cut_off(session, job)
+    saved = [output for task in cut_off for output in write_records(hub, task)]
     with hub.store.write() as session:
         job = session.scalars(locked(select(Job).where(Job.row == job.row))).one()
         _check_ended(job)
@@ -111,12 +112,12 @@ def _lacks_export(session: Session, job: Job) -> bool:
     return job.error and (stage is None or stage.status_type != StatusType.SUCCESS)
 
 
-def _write_what_was_cut_off(hub: Hub, session: Session, job: Job) -> list[Output]:
-    """The records of tasks that an abort or a deadline has ended: these are committed, and in no file yet."""
+def _cut_off(session: Session, job: Job) -> Sequence[Task]:
+    """Tasks that an abort or a deadline has ended: their records are committed, and in no file yet."""
     done = select(TaskImage.task_id).where(TaskImage.task_id == Task.id, TaskImage.state == ImageState.DONE)
     cut_off = select(Task).where(Task.job_row == job.row, Task.state == TaskState.CANCELLED, done.exists())
     cut_off = cut_off.join(Stage, Stage.id == Task.stage_id).where(Stage.output_batch_row.is_not(None))
-    return [output for task in session.scalars(cut_off) for output in write_records(hub, session, task)]
+    return session.scalars(cut_off).all()
 
 
 def _forget_failures(session: Session, output_row: int) -> None:
