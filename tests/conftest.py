@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 import structlog
@@ -20,6 +22,19 @@ pytest_plugins = ["tests.engines.cluster.fixtures"]  # one cluster for the whole
 settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=100, deadline=None, derandomize=True)
 settings.load_profile(os.environ.get("VISIONFLEET_HYPOTHESIS", "quick"))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    signal.signal(signal.SIGTERM, end)
+    if hasattr(config, "workerinput"):  # a worker of xdist's, which ends it by SIGINT and kills it seconds later
+        signal.signal(signal.SIGINT, end)
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a run in order, as Ctrl-C does: what its fixtures have started ends with it."""
+    for each in (signal.SIGTERM, signal.SIGINT):  # another one does not break off what the first one began
+        signal.signal(each, lambda *_: None)
+    pytest.exit(f"ended by {signal.Signals(number).name}")
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.engines.debian import BUILD_SECONDS, CACHE, EDGE, SUITE, root_folder
-from tests.engines.engine import missing
+from tests.engines.engine import answering, missing
 
 PACKAGES = ("docker.io",)  # with all that EDGE lacks for them
 
@@ -44,15 +43,9 @@ def package_folder() -> Path:
 def served(folder: Path, address: str) -> Iterator[str]:
     """A line for a host's /etc/apt/sources.list, served by this process."""
     handler = partial(_Handler, directory=str(folder))
-    with ThreadingHTTPServer((address, 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"deb [trusted=yes] http://{address}:{server.server_port} ./\n"
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer((address, 0), handler)
+    with answering(server):
+        yield f"deb [trusted=yes] http://{address}:{server.server_port} ./\n"
 
 
 class _Handler(SimpleHTTPRequestHandler):

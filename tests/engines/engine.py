@@ -7,9 +7,11 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from http.server import HTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ PORTS = range(12_000, 30_000)
 # Limits are guards against what hangs: each is several times what a machine takes that is busy with other tests.
 WAIT_SECONDS = 120
 TOOL_SECONDS = 120  # a small command: ip, openssl, kubectl get …
+# before a command whose process is not to outlive this one; a program that changes its user has to say it again
+DIES_WITH_US = ("setpriv", "--pdeathsig=KILL", "--")
 
 
 def missing(engine: str, how: str) -> None:
@@ -47,19 +51,40 @@ def running(
     command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own, its output in `log`; at the end it and its children are gone."""
+    process = started(command, log, environment)
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def started(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """A process in a session of its own, its output in `log`, for whoever calls `stop`.
+
+    It is killed when the thread that started it ends, and with it this process, however that ends.
+    """
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            command,
+        return subprocess.Popen(
+            [*DIES_WITH_US, *command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             env={**os.environ, **(environment or {})},
             start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        stop(process)
+
+
+@contextmanager
+def answering(server: HTTPServer) -> Iterator[None]:
+    """A server of this process's own, which answers in a thread until the end."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def stop(process: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> None:

@@ -149,7 +149,7 @@ class Host:
     def start(self) -> None:
         """Boot, until systemd takes orders."""
         # a process namespace ends with its first process, which ends with this one: whatever happens, no host stays
-        command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child=KILL", "--pid", "--mount-proc"]
+        command = ["unshare", "--fork", "--kill-child=KILL", "--pid", "--mount-proc"]
         groups = own_groups(self.name)
         self._process.callback(remove_groups, groups)
         cable = (self.interface, "" if self.index is None else f"{self.gateway}/24")
@@ -278,7 +278,7 @@ def booted(name: str, root: Path, folder: Path, *, index: int | None = None) -> 
 
 def made(name: str, root: Path, folder: Path, *, index: int | None = None, kind: Callable[..., HostT] = Host) -> HostT:
     """A host that is down, for files and options to be given to it. Skips the test where there can be none."""
-    tools = [tool for tool in ("systemd-nspawn", "nsenter", "unshare", "setpriv", "ip") if shutil.which(tool) is None]
+    tools = [tool for tool in ("systemd-nspawn", "nsenter", "unshare", "ip") if shutil.which(tool) is None]
     if tools or os.geteuid() != 0:
         missing("systemd-nspawn", f"apt install systemd-container util-linux iproute2 ({tools}), and run as root")
     return kind(name, root, folder, index=index)

@@ -99,7 +99,8 @@ class PostgreSQL:
 
     def _as_servant(self, program: str, *words: str) -> Sequence[str]:
         command = [str(self._binaries / program), "-D", str(self._data), *words]
-        servant = ["setpriv", f"--reuid={SERVANT}", f"--regid={_group()}", "--clear-groups", "--"]
+        # the kernel forgets with the user whose end is to be this one's, too
+        servant = ["setpriv", "--pdeathsig=KILL", f"--reuid={SERVANT}", f"--regid={_group()}", "--clear-groups", "--"]
         return [*(servant if os.geteuid() == 0 else []), *command]
 
 

@@ -15,12 +15,11 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.error import URLError
 
 from tests.engines.cluster import Cluster
-from tests.engines.engine import missing, running, wait_until
+from tests.engines.engine import answering, missing, running, wait_until
 
 SCRAPE_SECONDS = 2
 
@@ -37,7 +36,7 @@ def prometheus(folder: Path, address: str, jobs: Sequence[Mapping[str, Any]]) ->
     every = {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": f"{SCRAPE_SECONDS}s"}
     config = folder / "prometheus.yml"
     config.write_text(json.dumps({"global": every, "scrape_configs": jobs}))  # JSON is YAML
-    command = ["setpriv", "--pdeathsig", "KILL", "prometheus", f"--config.file={config}"]
+    command = ["prometheus", f"--config.file={config}"]
     command += [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={at}"]
     log = folder / "prometheus.log"
     with running(command, log) as process:
@@ -64,11 +63,10 @@ def pods(cluster: Cluster, namespace: str, port: str) -> Generator[Mapping[str, 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base's signature
             """Nobody reads it."""
 
-    with HTTPServer((cluster.host_address, 0), Targets) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://{cluster.host_address}:{server.server_port}/"
+    server = HTTPServer((cluster.host_address, 0), Targets)
+    url = f"http://{cluster.host_address}:{server.server_port}/"
+    with answering(server):
         yield {"job_name": f"{namespace}/{port}", "http_sd_configs": [{"url": url, "refresh_interval": "1s"}]}
-        server.shutdown()
 
 
 def _targets(pod: Mapping[str, Any], port: str) -> Iterator[Mapping[str, Any]]:

@@ -96,7 +96,7 @@ def _made(name: str, folder: Path, key: Path, host_key: Path) -> SshHost:
 @contextmanager
 def _serving(root: Path, host: SshHost) -> Generator[None]:
     # the process namespace takes every child of sshd with it, whatever happens
-    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--fork", "--kill-child=KILL", "--pid"]
+    command = ["unshare", "--mount", "--fork", "--kill-child=KILL", "--pid"]
     with running([*command, "sh", "-c", _SERVE, "sh", str(root), str(host.folder)], host.folder / "sshd.log"):
         yield
 

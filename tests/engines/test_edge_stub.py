@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from typing import Any
 import pytest
 
 from tests.engines.edge_image import GOOD, STUB, WRONG_ANSWERS, Behaviour
-from tests.engines.engine import free_port, missing, running, wait_until
+from tests.engines.engine import answering, free_port, missing, running, wait_until
 from visionfleet.local.runtime import locate
 
 pytestmark = pytest.mark.engine
@@ -130,15 +129,10 @@ def serving(platform: Platform) -> Iterator[Platform]:
             self.end_headers()
             self.wfile.write(content)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        platform.url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            yield platform
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    platform.url = f"http://127.0.0.1:{server.server_port}"
+    with answering(server):
+        yield platform
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from typing import Self
 
 import pytest
 
-from tests.engines.engine import stop
+from tests.engines.engine import started, stop
 
 READY_SECONDS = 360  # the machine may be busy with other tests
 TAIL_BYTES = 3000
@@ -34,14 +34,7 @@ class Parts:
 
     def start(self, name: str, command: Sequence[str]) -> None:
         """Start one, whose name is also its log's."""
-        with self.log(name).open("ab") as output:
-            self._processes[name] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        self._processes[name] = started(command, self.log(name))
 
     def stop(self, name: str) -> None:
         """End one at once."""
