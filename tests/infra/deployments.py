@@ -56,11 +56,16 @@ def furnish(aws: Aws) -> None:
     ec2.delete_volume(VolumeId=volume["VolumeId"])
 
 
-def acme(folder: Path) -> Path:
-    """The file of a copy of examples/acme, its models made and its machines' image pinned."""
+def copied_acme(folder: Path) -> Path:
+    """The file of a copy of examples/acme, its models made."""
     shutil.copytree(ACME, folder, ignore=shutil.ignore_patterns("models", "__pycache__"))
     runpy.run_path(str(ACME / "make_models.py"))["write_packages"](folder / "models")
-    file = folder / "visionfleet.yaml"
+    return folder / "visionfleet.yaml"
+
+
+def acme(folder: Path) -> Path:
+    """The same, with its machines' image pinned."""
+    file = copied_acme(folder)
     pinned = re.sub(r"^    instance_type: .*$", rf"\g<0>\n    ami: {AMI}", file.read_text(), flags=re.MULTILINE)
     file.write_text(pinned)
     return file

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import pulumi
@@ -97,6 +98,20 @@ def record(
         pulumi.runtime.set_mocks(mocks, project="visionfleet", stack="test", preview=False, monitor=_Monitor(mocks))
         pulumi.runtime.test(lambda: _named_outputs(build()).apply(recording.outputs.update))()
     return recording
+
+
+def once(build: Callable[..., Recording]) -> Callable[..., Recording]:
+    """A build that many tests look at, done once for plans of the same text: they have dictionaries."""
+    made: dict[str, Recording] = {}
+
+    @wraps(build)
+    def remembered(*plans: object) -> Recording:
+        key = repr(plans)
+        if key not in made:
+            made[key] = build(*plans)
+        return made[key]
+
+    return remembered
 
 
 def _named_outputs(built: object) -> pulumi.Output[dict[str, Any]]:

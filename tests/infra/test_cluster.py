@@ -13,7 +13,7 @@ import pytest
 from infra.components.cluster import Cluster, service_cidr
 from infra.components.network import Network
 from tests.infra.policies import production_violations
-from tests.infra.support import ACCOUNT, REGION, Recording, Resource, options, record
+from tests.infra.support import ACCOUNT, REGION, Recording, Resource, once, options, record
 from tests.projections.plans import CLUSTER as PLAN
 from visionfleet.projections.karpenter import DISCOVERY_TAG, instance_profile, interruption_queue
 from visionfleet.projections.plans import ClusterPlan, NetworkPlan
@@ -27,8 +27,9 @@ AUTOSCALER = "acme-vision-node-groups"
 KARPENTER = replace(PLAN, gpu_autoscaler=GpuAutoscaler.KARPENTER)
 
 
-def build(plan: ClusterPlan = PLAN, network: NetworkPlan | None = None) -> Recording:
-    return record(lambda: _cluster(plan, network or MANAGED))
+@once
+def build(plan: ClusterPlan = PLAN, network: NetworkPlan = MANAGED) -> Recording:
+    return record(lambda: _cluster(plan, network))
 
 
 def _cluster(plan: ClusterPlan, network_plan: NetworkPlan) -> Cluster:

@@ -13,7 +13,7 @@ from infra.components.endpoint_firewall import outgoing_ports
 from infra.components.network import Network
 from tests.infra.endpoints import DIGEST, HOSTNAME, MIRROR, OFFICE_HOURS, SECRET, development, production
 from tests.infra.policies import production_violations, violations
-from tests.infra.support import ACCOUNT, REGION, Recording, options, record
+from tests.infra.support import ACCOUNT, REGION, Recording, once, options, record
 from visionfleet.projections.plans import EndpointPlan, NetworkPlan
 from visionfleet.terms import Scaling
 
@@ -47,6 +47,7 @@ OUTPUTS = {
 }
 
 
+@once
 def build(plan: EndpointPlan, mirror: str | None = None) -> Recording:
     def program() -> DedicatedEndpoint:
         network = Network("acme", NETWORK, opts=options())

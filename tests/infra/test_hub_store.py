@@ -9,7 +9,7 @@ import pytest
 from infra.components.hub_store import HubStore
 from infra.components.network import Network
 from tests.infra.policies import production_violations, violations
-from tests.infra.support import ACCOUNT, REGION, Recording, options, record
+from tests.infra.support import ACCOUNT, REGION, Recording, once, options, record
 from visionfleet.projections.plans import HubStorePlan, NetworkPlan
 from visionfleet.terms import Tier
 
@@ -22,6 +22,7 @@ PRODUCTION = HubStorePlan(
 DEVELOPMENT = replace(PRODUCTION, tier=Tier.DEVELOPMENT)
 
 
+@once
 def build(plan: HubStorePlan = PRODUCTION) -> Recording:
     def make() -> HubStore:
         given = options()

@@ -10,7 +10,7 @@ import pytest
 
 from infra.components.network import Network, subnet_blocks
 from tests.infra.policies import production_violations
-from tests.infra.support import ACCOUNT, REGION, Recording, options, record
+from tests.infra.support import ACCOUNT, REGION, Recording, once, options, record
 from visionfleet.projections.plans import NetworkPlan
 
 MANAGED = NetworkPlan(
@@ -26,6 +26,7 @@ EXISTING = NetworkPlan(
 )
 
 
+@once
 def build(plan: NetworkPlan, cluster_name: str | None = None) -> Recording:
     return record(lambda: Network("acme", plan, 14, cluster_name, opts=options()))
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import runpy
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -16,9 +14,10 @@ import pulumi
 import pytest
 
 from infra.__main__ import ROOT, build, read_plan
+from tests.infra.deployments import copied_acme
 from tests.infra.endpoints import development, production
 from tests.infra.policies import production_violations, violations
-from tests.infra.support import ACCOUNT, REGION, TAGS, Recording, record
+from tests.infra.support import ACCOUNT, REGION, TAGS, Recording, once, record
 from tests.projections.plans import CLUSTER
 from visionfleet.projections.outputs import StackOutputs, read_outputs
 from visionfleet.projections.plans import BudgetPlan, CloudPlan, HubStorePlan, MirrorPlan, NetworkPlan
@@ -51,23 +50,25 @@ EXISTING = replace(
     ),
 )
 
-ACME = ROOT / "examples" / "acme"
 STACK = "pulumi:pulumi:Stack"
 BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 
 
+@once
+def built(plan: CloudPlan) -> Recording:
+    return record(lambda: build(plan))
+
+
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    return record(lambda: build(PLAN))
+    return built(PLAN)
 
 
 @pytest.fixture(scope="module")
 def acme(tmp_path_factory: pytest.TempPathFactory) -> Recording:
     """examples/acme with its models made, as `pulumi up` builds it."""
-    folder = tmp_path_factory.mktemp("acme")
-    shutil.copytree(ACME, folder, ignore=shutil.ignore_patterns("models", "__pycache__"), dirs_exist_ok=True)
-    runpy.run_path(str(ACME / "make_models.py"))["write_packages"](folder / "models")
-    return record(lambda: build(read_plan(str(folder / "visionfleet.yaml"))))
+    file = copied_acme(tmp_path_factory.mktemp("example") / "acme")
+    return record(lambda: build(read_plan(str(file))))
 
 
 def test_every_policy_holds_in_the_example(acme: Recording) -> None:
@@ -104,7 +105,7 @@ def test_the_example_is_built_with_all_that_there_is(acme: Recording) -> None:
     ids=["everything", "a network alone", "an existing VPC", "Karpenter", "without a cluster"],
 )
 def test_every_policy_holds_for_every_resource(plan: CloudPlan) -> None:
-    assert production_violations(record(lambda: build(plan))) == []
+    assert production_violations(built(plan)) == []
 
 
 def test_every_policy_holds_in_development() -> None:
@@ -158,7 +159,7 @@ def test_the_outputs_are_what_others_read(recording: Recording) -> None:
 
 
 def test_what_the_file_does_not_ask_for_has_no_output() -> None:
-    assert read_outputs(record(lambda: build(LEAST)).outputs) == StackOutputs(region=REGION)
+    assert read_outputs(built(LEAST).outputs) == StackOutputs(region=REGION)
 
 
 def test_hub_and_workers_are_pods_where_there_is_a_cluster(recording: Recording) -> None:

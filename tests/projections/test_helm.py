@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft7Validator
 
+from tests.charts.values import merged
 from tests.config.support import write_file
 from tests.projections.serverless import DIGEST, HUB, SERVERLESS, right_part
 from visionfleet import __version__
@@ -35,10 +38,22 @@ def reasons(folder: Path, text: str) -> tuple[str, ...]:
     return caught.value.reasons
 
 
+@cache
+def own_values() -> dict[str, Any]:
+    """The chart's."""
+    return yaml.safe_load(values_yaml())
+
+
+@cache
+def own_defaults() -> dict[str, Any]:
+    """The chart's, of entries."""
+    return yaml.safe_load(entry_defaults())
+
+
 def with_defaults(rendered: dict[str, Any]) -> ChartValues:
     """What the chart makes of values: those over its own, those of entries over the defaults of entries."""
-    whole = merged(yaml.safe_load(values_yaml()), rendered)
-    defaults = yaml.safe_load(entry_defaults())
+    whole = copy.deepcopy(merged(own_values(), rendered))
+    defaults = own_defaults()
     for section, entries, kind in (("serving", "pools", "pool"), ("worker", "templates", "template")):
         whole[section][entries] = {
             name: merged(defaults[kind], entry) for name, entry in whole[section][entries].items()
@@ -46,18 +61,12 @@ def with_defaults(rendered: dict[str, Any]) -> ChartValues:
     return ChartValues.model_validate(whole)
 
 
-def merged(below: Any, above: Any) -> Any:
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    return below | {key: merged(below.get(key), value) for key, value in above.items()}
-
-
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_the_text_of_an_example_is_what_the_chart_takes(name: str) -> None:
     config = load(EXAMPLES[name])
     text = helm_yaml(helm_values(config, DIGEST))
 
-    VALIDATOR.validate(merged(yaml.safe_load(values_yaml()), yaml.safe_load(text)))  # as Helm does
+    VALIDATOR.validate(merged(own_values(), yaml.safe_load(text)))  # as Helm does
     assert with_defaults(yaml.safe_load(text)) == helm_values(config, DIGEST)
     assert text == helm_yaml(helm_values(load(EXAMPLES[name]), DIGEST))
 
@@ -226,12 +235,12 @@ def test_without_a_hub_in_the_cluster_something_else_must_be(tmp_path: Path) -> 
     ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SERVERLESS)
 def test_whatever_file_is_right_the_chart_takes_its_values(tmp_path: Path, serverless: dict[str, Any]) -> None:
     config = right_part(tmp_path, serverless)
     values = helm_values(config, DIGEST)
     rendered = yaml.safe_load(helm_yaml(values))
 
-    VALIDATOR.validate(merged(yaml.safe_load(values_yaml()), rendered))  # as Helm does
+    VALIDATOR.validate(merged(own_values(), rendered))  # as Helm does
     assert with_defaults(rendered) == values
