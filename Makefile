@@ -54,9 +54,27 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/yamllint --strict .
 	$(BIN)/lint-imports
-	$(BIN)/basedpyright
 	$(BIN)/python -m visionfleet.generate --check
+	@$(MAKE) --no-print-directory $(CHECKED)/types $(CHECKED)/playbooks
+
+# These two take long, keep nothing of what they found, and have nothing new to say until a file that they read has
+# changed or gone: then its folder has. The date is that of the beginning, for what changes meanwhile.
+CHECKED := .venv/.checked
+below = $(shell find $(1) -name __pycache__ -prune -o -print)
+begin = @mkdir -p $(@D) && touch $@.begun
+end = @mv $@.begun $@
+
+$(CHECKED)/types: pyproject.toml .venv/.installed $(call below,src infra inventory/plugins playbooks/device playbooks/library)
+	$(begin)
+	$(BIN)/basedpyright
+	$(end)
+
+# the inventory is read, too, and with it the example
+PLAYBOOKS := playbooks benchmarks inventory examples/acme src/visionfleet/config src/visionfleet/projections
+$(CHECKED)/playbooks: .ansible-lint .yamllint ansible.cfg .venv/.installed $(call below,$(PLAYBOOKS))
+	$(begin)
 	PATH="$(CURDIR)/$(BIN):$$PATH" VISIONFLEET_FILE=examples/acme/visionfleet.yaml $(BIN)/ansible-lint --offline -q playbooks benchmarks
+	$(end)
 
 # they write many small files: into memory, where there is room and programs may be started
 MEMORY := $(shell [ "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 2000000 ] 2>/dev/null && \
