@@ -27,9 +27,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block, and the last line of text before it."""
+    """A fenced block, the heading that it stands under, and the last line of text before it."""
 
     language: str
+    heading: str
     before: str
     lines: tuple[tuple[int, str], ...]
 
@@ -40,18 +41,19 @@ class Block:
 
 def blocks(page: Path) -> Iterator[Block]:
     """The fenced blocks of a page, in order."""
-    before, language = "", None
+    heading, before, language = "", "", None
     content: list[tuple[int, str]] = []
     for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), start=1):
         if language is None and line.startswith("```"):
             language, content = line.removeprefix("```"), []
         elif language is not None and line == "```":
-            yield Block(language, before, tuple(content))
+            yield Block(language, heading, before, tuple(content))
             language = None
         elif language is not None:
             content.append((number, line))
         elif line.strip():
             before = line.strip()
+            heading = before.lstrip("# ") if before.startswith("#") else heading
     assert language is None, f"{page}: a fenced block is not closed"
 
 
@@ -60,6 +62,12 @@ def commands(page: Path) -> Iterator[Command]:
     for block in blocks(page):
         if block.language == "console" and block.is_run:
             yield from _commands(page, block)
+
+
+def commands_under(page: Path, heading: str) -> list[Command]:
+    """The commands under a heading of a page that tests run, in order."""
+    found = [block for block in blocks(page) if block.heading == heading and block.language == "console"]
+    return [command for block in found if block.is_run for command in _commands(page, block)]
 
 
 def file_of(page: Path) -> str:

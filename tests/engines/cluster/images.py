@@ -56,7 +56,8 @@ class Image:
         parts = [_descriptor(_LAYER, digest, path.stat().st_size) for digest, path in layers.items()]
         head = _descriptor(_CONFIG, _digest(config), len(config))
         manifest = _json({"schemaVersion": 2, "mediaType": _MANIFEST, "config": head, "layers": parts})
-        name = {"io.containerd.image.name": f"docker.io/library/{self.name}"}
+        place = "docker.io" if "/" in self.name else "docker.io/library"
+        name = {"io.containerd.image.name": f"{place}/{self.name}"}
         entry = {**_descriptor(_MANIFEST, _digest(manifest), len(manifest)), "annotations": name}
         with tarfile.open(fileobj=file, mode="w|") as tar:
             _add(tar, "oci-layout", _json({"imageLayoutVersion": "1.0.0"}))
