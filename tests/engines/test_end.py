@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 import pytest
@@ -66,7 +67,11 @@ def ended(folder: Path, workers: int, how: signal.Signals) -> list[psutil.Proces
     command += [f"--rootdir={CHECKOUT}", f"--config-file={CHECKOUT / 'pyproject.toml'}"]
     command += [f"--numprocesses={workers if workers > 1 else 0}", str(folder / "test_waiting.py")]
     log = folder / "run.log"
-    with running(command, log, {"PYTHONPATH": str(CHECKOUT)}) as run:
+    with (
+        TemporaryDirectory(ignore_cleanup_errors=True) as left,  # by a server that is killed
+        running(command, log, {"PYTHONPATH": str(CHECKOUT), "TMPDIR": left}) as run,
+    ):
+        Path(left).chmod(0o755)  # the server does not run as root
         wait_until(
             lambda: run.poll() is not None or len(list(folder.glob("*.pids"))) == workers, "engines run", SECONDS
         )
