@@ -69,6 +69,7 @@ UploadName = Annotated[
 ]
 WorkerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 TaskId = Annotated[str, StringConstraints(min_length=1, max_length=32)]
+Token = Annotated[int, Field(ge=0, le=2**31 - 1)]  # the column's range
 StageId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 ErrorCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 ErrorMessage = Annotated[str, StringConstraints(min_length=1, max_length=4000)]
@@ -145,7 +146,7 @@ class Lease(Answer):
     """
 
     task_id: str
-    token: int
+    token: Token
     lease_seconds: int = Field(gt=0)
     job_id: str
     workspace: str
@@ -166,14 +167,14 @@ class TaskRequest(Request):
     As it stands it is the body of `complete` and `release`.
     """
 
-    token: int
+    token: Token
 
 
 class HeldLease(Request):
     """A lease that a worker has, or had."""
 
     task_id: TaskId
-    token: int
+    token: Token
 
 
 class HeartbeatRequest(Request):
