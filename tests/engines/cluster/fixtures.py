@@ -11,8 +11,9 @@ import pytest
 
 from tests.engines.cluster import Cluster, cluster
 from tests.engines.cluster.keda import install_keda
+from tests.engines.cluster.kueue import kueue_in
 
-FIXTURES = frozenset({"real_cluster", "keda", "no_cluster"})
+FIXTURES = frozenset({"real_cluster", "keda", "kueue", "no_cluster"})
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,13 @@ def keda(real_cluster: Cluster) -> Cluster:
     """The cluster with KEDA in it, from here on."""
     install_keda(real_cluster)
     return real_cluster
+
+
+@pytest.fixture(scope="module")
+def kueue(real_cluster: Cluster) -> Generator[Cluster]:
+    """The cluster with Kueue in it, for the tests of a file."""
+    with kueue_in(real_cluster):
+        yield real_cluster
 
 
 @pytest.fixture
