@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.charts.gitops import NAMESPACE, Company, company, condition
+from tests.charts.gitops import NAMESPACE, OUT_SECONDS, Company, company, condition
 from tests.charts.objects import names
 from tests.docs.console import file_of
 from tests.docs.pages import GITOPS_GUIDE
@@ -113,8 +113,10 @@ def test_what_a_cluster_refuses_is_taken_back_and_another_revision_of_the_chart_
     charts.commit("a notice", tag="v0.1.1")
     write(acme, replicas=1, revision="v0.1.1")
     acme.sync(SMALL)
+    notice = ("get", "configmap/notice", f"--namespace={SMALL}")
+    # its version is the same, its revision is not; values and chart come one after the other
+    wait_until(lambda: acme.cluster.run_kubectl(*notice).returncode == 0, "the new chart is there", OUT_SECONDS)
     acme.wait_until_out(SMALL, SMALL)
-    assert acme.cluster.get("configmap/notice", f"--namespace={SMALL}"), "its version is the same, its revision is not"
 
     acme.run("kubectl", "delete", "--filename", "clusters/small/flux/sync.yaml")
     wait_until(lambda: acme.left(SMALL) == {"secret/charts", "secret/small-keys"}, "nothing is left")
