@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -18,7 +19,8 @@ from visionfleet.config.batch import Executor
 from visionfleet.hub import tasks
 from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import HubError
-from visionfleet.hub.objects.errors import TooLarge
+from visionfleet.hub.objects.errors import StorageError, TooLarge
+from visionfleet.hub.outages import DATABASE_AWAY
 from visionfleet.hub.processing.definitions import definition_of
 from visionfleet.hub.processing.failing import end_failed
 from visionfleet.hub.processing.logs import Event, write_task_log
@@ -52,34 +54,8 @@ def lease(hub: Hub, request: LeaseRequest, base_url: str) -> Lease | None:
     task = tasks.claim(hub.store, [TaskKind.PROCESS], request.worker, machine_type, request.stage_id)
     if task is None:
         return None
-    with hub.store.read() as session:
-        job = session.get_one(Job, task.job_row)
-        pending = _images(session, task.id, ImageState.PENDING)
-        failures = _count(session, task.id, ImageState.FAILED)
-    definition = definition_of(job)
-    specification = definition.processing_specification
-    kept = specification.images_outputs_to_be_persisted
-    in_pods = hub.config.batch.executor == Executor.KUBERNETES  # a pod has as many workers
-    sign = hub.storage.sign
-    return Lease(
-        task_id=task.id,
-        token=task.token,
-        lease_seconds=tasks.LEASE_SECONDS,
-        job_id=job.job_id,
-        workspace=job.workspace,
-        workflow_id=specification.workflow_id,
-        image_input=task.payload["image_input"],
-        parameters=specification.workflow_parameters,
-        save_images=specification.persist_images_outputs,
-        image_outputs=None if kept is None else tuple(kept),
-        failures_allowed=task.payload["failures_allowed"],
-        failures=failures,
-        workers_per_machine=None if in_pods else definition.compute_configuration.workers_per_machine,
-        images=tuple(
-            LeaseImage(id=file.row, name=file.name, url=sign("GET", file.object_key, LEASE_URL_SECONDS, base_url))
-            for file in pending
-        ),
-    )
+    with _given_back(hub, task):
+        return _lease(hub, task, base_url)
 
 
 def seconds_to_wait(hub: Hub, stage_id: str | None) -> int | None:
@@ -179,6 +155,48 @@ def release(hub: Hub, task_id: str, token: int) -> None:
     now = hub.store.clock()
     with hub.store.write() as session:
         tasks.release(tasks.hold(session, now, task_id, token), now)
+
+
+def _lease(hub: Hub, task: Task, base_url: str) -> Lease:
+    with hub.store.read() as session:
+        job = session.get_one(Job, task.job_row)
+        pending = _images(session, task.id, ImageState.PENDING)
+        failures = _count(session, task.id, ImageState.FAILED)
+    definition = definition_of(job)
+    specification = definition.processing_specification
+    kept = specification.images_outputs_to_be_persisted
+    in_pods = hub.config.batch.executor == Executor.KUBERNETES  # a pod has as many workers
+    sign = hub.storage.sign
+    return Lease(
+        task_id=task.id,
+        token=task.token,
+        lease_seconds=tasks.LEASE_SECONDS,
+        job_id=job.job_id,
+        workspace=job.workspace,
+        workflow_id=specification.workflow_id,
+        image_input=task.payload["image_input"],
+        parameters=specification.workflow_parameters,
+        save_images=specification.persist_images_outputs,
+        image_outputs=None if kept is None else tuple(kept),
+        failures_allowed=task.payload["failures_allowed"],
+        failures=failures,
+        workers_per_machine=None if in_pods else definition.compute_configuration.workers_per_machine,
+        images=tuple(
+            LeaseImage(id=file.row, name=file.name, url=sign("GET", file.object_key, LEASE_URL_SECONDS, base_url))
+            for file in pending
+        ),
+    )
+
+
+@contextmanager
+def _given_back(hub: Hub, task: Task) -> Generator[None]:
+    """Where the storage or the database fails, no worker ever had the task: it waits for the next one, untried."""
+    try:
+        yield
+    except (*DATABASE_AWAY, StorageError):
+        with suppress(HubError, *DATABASE_AWAY):  # else the lease runs out
+            release(hub, task.id, task.token)
+        raise
 
 
 def _commit(
