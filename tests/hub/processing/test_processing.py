@@ -229,6 +229,19 @@ def test_what_a_vanished_worker_had_committed_is_kept(api: Api, clock: Clock, jo
     assert [record["image"] for record in records(api)] == ["0.jpg", "1.jpg"]
 
 
+def test_results_that_have_gone_from_the_storage_are_told_in_the_jobs_log(api: Api, job: str) -> None:
+    held = lease(api)
+    commit(api, held, held["images"][:2])
+    [chunk] = [key for key, _ in api.hub.storage.list("batches") if "/chunks/" in key]
+    api.hub.storage.delete([chunk])
+    assert call(api, held, "fail", code="too_many_failures", message="x", retryable=False).status_code == 204
+    api.run_hub_tasks()
+    assert job_state(api) == (True, True)
+    logs = api.get(f"{JOBS}/{job}/logs", severity="error").json()["logs"]
+    [line] = [line for line in logs if line["logType"] == "results_lost"]
+    assert (line["taskId"], chunk in line["payload"]["reason"]) == (held["task_id"], True)
+
+
 def test_a_task_that_may_be_tried_again_waits_and_goes_on(api: Api, clock: Clock, job: str) -> None:
     held = lease(api)
     commit(api, held, held["images"][:1])

@@ -20,6 +20,7 @@ from visionfleet.hub.context import Hub
 from visionfleet.hub.errors import task_cancelled
 from visionfleet.hub.objects.errors import ObjectMissing
 from visionfleet.hub.objects.storage import Storage
+from visionfleet.hub.processing.logs import Event, write_task_log
 from visionfleet.hub.processing.outputs import Output, add_files
 from visionfleet.hub.processing.results import to_jsonl
 from visionfleet.hub.store.tables import ContentType, File, ImageState, Stage, Task, TaskImage
@@ -55,8 +56,10 @@ def write_what_is_left(hub: Hub, task: Task) -> list[Output]:
     """As `write_outputs`, of a task that fails: an object of it that has gone does not come back."""
     try:
         return write_outputs(hub, task)
-    except ObjectMissing:
+    except ObjectMissing as error:
         log.exception("results_lost", task=task.id)
+        with hub.store.write() as session:
+            write_task_log(session, hub.store.clock(), task, Event("error", "results_lost", {"reason": str(error)}))
         return []
 
 
