@@ -110,6 +110,18 @@ def test_an_image_that_failed_is_tried_again_and_is_no_failure_any_more(api: Api
     assert "failures" not in [part["partName"] for part in parts]
 
 
+def test_what_hubs_restart_whose_clocks_differ_is_done_once(api: Api, clock: Clock) -> None:
+    for _ in range(2):
+        held = lease(api)
+        assert commit(api, held, held["images"][:2]).status_code == 200
+        assert api.post(f"{JOBS}/j1/abort").status_code == 200
+        clock.advance(-5)
+        assert restart(api).status_code == 200
+    assert len(work(api)) == IMAGES - 4
+    assert Counter(record["image"] for record in exported(api, "j1-export")) == Counter(NAMES)
+    assert [stage["processingStageName"] for stage in stages(api)] == ["processing"] * 3 + ["export"]
+
+
 def test_a_worker_of_the_first_run_can_commit_nothing_more(api: Api) -> None:
     held = lease(api)
     api.post(f"{JOBS}/j1/abort")

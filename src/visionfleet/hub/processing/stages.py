@@ -24,6 +24,7 @@ from visionfleet.hub.store.tables import Batch, BatchType, File, Job, Stage, Sta
 PROCESSING = "processing"
 EXPORT = "export"
 STAGE_NAMES = (PROCESSING, EXPORT)
+SECONDS_BETWEEN_STAGES = 0.001  # at least, by their beginning: it tells which of them is the newest
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class StagePlan:
 
 def start_stage(hub: Hub, session: Session, job: Job, plan: StagePlan) -> Stage:
     """Add a stage and, unless it has one already, the batch that it fills: `<job>-<stage>` where that name is free."""
-    now = hub.store.clock()
+    now = _after_the_last(session, job, hub.store.clock())
     stage = Stage(
         id=uuid.uuid4().hex,
         job_row=job.row,
@@ -108,6 +109,12 @@ def start_export(hub: Hub, session: Session, job: Job) -> None:
     job.notification = "exporting the results"
     tasks.enqueue(session, hub.store.clock(), TaskKind.EXPORT, {}, job_row=job.row, stage_id=stage.id)
     hub.work.set()
+
+
+def _after_the_last(session: Session, job: Job, now: float) -> float:
+    """The time, past the beginning of the job's last stage: that one may be of a hub whose clock is ahead."""
+    last = session.scalar(select(func.max(Stage.started_at)).where(Stage.job_row == job.row))
+    return now if last is None else max(now, last + SECONDS_BETWEEN_STAGES)
 
 
 def _has_output(session: Session, stage: Stage) -> bool:
