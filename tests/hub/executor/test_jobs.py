@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from visionfleet.hub.executor.jobs import Order, WorkersJob, job_manifest, job_name
+from visionfleet.hub.executor.jobs import Order, WorkersJob, job_manifest, job_name, scaled
 
 STAGE = "0123456789abcdef0123456789abcdef"
 POD = {
@@ -117,7 +117,15 @@ def test_the_hub_forbids_the_worker_and_the_first_success_ends_the_job_without_c
 )
 def test_a_job_is_read_from_what_the_cluster_says(status: dict[str, Any], state: str) -> None:
     metadata = {"name": "n", "uid": "u", "labels": {"visionfleet.io/stage": STAGE}}
-    job = WorkersJob.parse({"metadata": metadata, "spec": {"parallelism": 2}, "status": status})
+    job = WorkersJob.parse({"metadata": metadata, "spec": {"parallelism": 2, "backoffLimit": 8}, "status": status})
     assert job.state == state
     assert job.failure == ("no luck" if state == "failed" else None)
     assert not job.is_being_deleted
+
+
+def test_a_job_that_grows_may_fail_more_often_and_one_that_shrinks_no_less() -> None:
+    metadata = {"name": "n", "uid": "u", "labels": {"visionfleet.io/stage": STAGE}}
+    job = WorkersJob.parse({"metadata": metadata, "spec": manifest(parallelism=20)["spec"]})
+    assert job.backoff_limit == 26
+    assert scaled(job, 50) == {"spec": {"parallelism": 50, "backoffLimit": 56}}
+    assert scaled(job, 2) == {"spec": {"parallelism": 2, "backoffLimit": 26}}

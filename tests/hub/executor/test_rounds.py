@@ -109,8 +109,9 @@ def test_the_pool_is_shared_the_oldest_job_first(api: Api, place: Place, executo
     tells(api, executor, "waits for workers of other jobs", "j3")
     set_batch(api, tmp_path, workers={"cpu": {"max": 9}})
     executor.run_once()
-    parallelism = {job["metadata"]["labels"]["visionfleet.io/job"]: job["spec"]["parallelism"] for job in place.jobs()}
-    assert parallelism == {"j1": 3, "j2": 3, "j3": 3}
+    sizes = {job["metadata"]["labels"]["visionfleet.io/job"]: job["spec"] for job in place.jobs()}
+    assert {job: spec["parallelism"] for job, spec in sizes.items()} == {"j1": 3, "j2": 3, "j3": 3}
+    assert len({spec["backoffLimit"] for spec in sizes.values()}) == 1, "one that has grown may fail as often"
 
 
 def test_an_aborted_job_is_deleted_and_a_restarted_one_is_another(api: Api, place: Place, executor: Executor) -> None:

@@ -14,7 +14,7 @@ from visionfleet.hub.executor.shares import Demand, share
 def job(stage_id: str, parallelism: int, **fields: Any) -> WorkersJob:
     base = {"name": stage_id, "uid": stage_id, "stage_id": stage_id, "parallelism": parallelism, "active": parallelism}
     rest = {"suspended": False, "ready": 0, "succeeded": 0, "failed": 0, "complete": False}
-    return WorkersJob(**base | rest | {"failure": None, "is_being_deleted": False} | fields)
+    return WorkersJob(**base | rest | {"failure": None, "is_being_deleted": False, "backoff_limit": 6} | fields)
 
 
 def demand(stage_id: str, waiting: int, leased: int = 0, **fields: Any) -> Demand:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
-from visionfleet.hub.executor.jobs import MANAGED_BY, STAGE_LABEL, WorkersJob, label_selector
+from visionfleet.hub.executor.jobs import MANAGED_BY, STAGE_LABEL, WorkersJob, label_selector, scaled
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 10.0
@@ -109,8 +109,8 @@ class Cluster:
 
     def scale(self, job: WorkersJob, parallelism: int) -> None:
         """Have other than so many pods at once. A Job that is gone is none to scale."""
-        body = {"spec": {"parallelism": parallelism}}
-        self._unless(404, "PATCH", f"{self._path('/apis/batch/v1', 'jobs')}/{job.name}", body)
+        path = f"{self._path('/apis/batch/v1', 'jobs')}/{job.name}"
+        self._unless(404, "PATCH", path, scaled(job, parallelism))
 
     def delete(self, job: WorkersJob) -> None:
         """Remove this very Job, not another one that has its name by now. Its pods end by and by."""

@@ -62,6 +62,7 @@ class WorkersJob:
     complete: bool
     failure: str | None
     is_being_deleted: bool
+    backoff_limit: int
 
     @classmethod
     def parse(cls, job: Mapping[str, Any]) -> Self:
@@ -82,6 +83,7 @@ class WorkersJob:
             complete="Complete" in holding,
             failure=None if failed is None else f"{failed.get('message') or failed.get('reason')}",
             is_being_deleted="deletionTimestamp" in metadata,
+            backoff_limit=spec["backoffLimit"],
         )
 
     @property
@@ -122,8 +124,7 @@ def job_manifest(order: Order, template: Mapping[str, Any]) -> dict[str, Any]:
     annotations = {"visionfleet.io/job-id": order.job_id, "visionfleet.io/workspace": order.workspace}
     spec: dict[str, Any] = {
         "parallelism": order.parallelism,
-        # each pod may fail once, as when one image after the other brings its server down, and then some
-        "backoffLimit": order.parallelism + FAILURES_BESIDES,
+        "backoffLimit": _backoff_limit(order.parallelism),
         "ttlSecondsAfterFinished": KEEP_SECONDS,
         "podFailurePolicy": {"rules": _failure_rules()},
         "template": _pod(order, template["template"], labels, annotations),
@@ -142,6 +143,20 @@ def job_manifest(order: Order, template: Mapping[str, Any]) -> dict[str, Any]:
         "ownerReferences": [{"apiVersion": "v1", "kind": "PodTemplate", **owner}],
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def scaled(job: WorkersJob, parallelism: int) -> dict[str, Any]:
+    """What changes of a Job that is to have other than so many pods at once.
+
+    Its limit of failures grows along and never shrinks: it counts those of all its pods, of the ended ones too.
+    """
+    limit = max(job.backoff_limit, _backoff_limit(parallelism))
+    return {"spec": {"parallelism": parallelism, "backoffLimit": limit}}
+
+
+def _backoff_limit(parallelism: int) -> int:
+    """Each pod may fail once, as when one image after the other brings its server down, and then some."""
+    return parallelism + FAILURES_BESIDES
 
 
 def _labels(release: str) -> dict[str, str]:
