@@ -13,6 +13,7 @@ from tests.engines.helm import CHART, Object, helm, rendered
 from tests.projections.serverless import DIGEST, SERVERLESS, right_part
 from visionfleet.cli import app
 from visionfleet.projections.helm import helm_values, helm_yaml
+from visionfleet.projections.pods import placement
 
 pytestmark = pytest.mark.engine
 
@@ -132,6 +133,8 @@ def test_whatever_file_is_right_the_chart_makes_its_pools(tmp_path: Path, server
         )
         # what scales a pool owns the number of its servers
         assert ("replicas" in deployment["spec"]) is (pool.scaling is None)
+        tolerations = deployment["spec"]["template"]["spec"].get("tolerations", [])
+        assert all(toleration in tolerations for toleration in placement(pool).tolerations)
         environment = {entry["name"]: entry.get("value") for entry in environment_of(deployment)}
         assert environment["API_BASE_URL"] == f"http://{config.name}-hub:9500"
 

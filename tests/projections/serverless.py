@@ -45,6 +45,12 @@ POOLS = st.fixed_dictionaries(
         "canary": st.fixed_dictionaries({"version": st.just("2.0.0"), "weight": st.integers(0, 99)}),
         "expose": st.sampled_from([{"kind": "ingress"}, {"kind": "gateway", "gateway": {"name": "public"}}]),
         "node_labels": st.dictionaries(st.sampled_from(["zone", "visionfleet/pool"]), st.just("a")),
+        "tolerations": st.lists(
+            st.sampled_from(
+                [{"operator": "Exists"}, {"key": "sku", "value": "gpu"}, {"key": "sku", "operator": "Exists"}]
+            ),
+            max_size=2,
+        ),
     },
 )
 SERVERLESS = st.fixed_dictionaries(

@@ -9,7 +9,7 @@ import pytest
 
 from tests.config.support import make_package, write_file
 from visionfleet.config import DeploymentConfig, load
-from visionfleet.projections.pods import serving_pools, worker_templates
+from visionfleet.projections.pods import placement, serving_pools, worker_templates
 
 DIGEST = f"sha256:{'0' * 64}"
 MODELS = "models:\n" + "".join(
@@ -113,6 +113,22 @@ def test_gpus_are_asked_for_by_number_and_product(folder: Path) -> None:
         "runtime_class_name": "nvidia",
     }
     assert pool["rollout"] == "replace"
+
+
+def test_pods_put_up_with_the_taints_that_the_file_names(folder: Path) -> None:
+    taints = "tolerations: [{key: sku, value: gpu, effect: NoSchedule}, {key: spot, operator: Exists}]"
+    config = config_of(
+        folder,
+        f"{{hub: {{{taints}}}, serving: [{{name: a, hardware: cpu, {taints}}}], workers: {{cpu: {{{taints}}}}}}}",
+    )
+
+    tolerations = [
+        {"key": "sku", "operator": "Equal", "value": "gpu", "effect": "NoSchedule"},
+        {"key": "spot", "operator": "Exists"},
+    ]
+    assert placement(config.serverless.hub).tolerations == tolerations
+    assert serving_pools(config)["a"].placement.tolerations == tolerations
+    assert worker_templates(config)["cpu"].server.placement.tolerations == tolerations
 
 
 def test_a_server_with_a_gpu_has_more_of_the_rest_as_well(folder: Path) -> None:

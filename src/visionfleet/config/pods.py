@@ -1,5 +1,6 @@
 """What pods on Kubernetes have in common: what they ask of a node, where models are kept, how callers reach them."""
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Literal
 
@@ -7,8 +8,16 @@ from pydantic import Field
 
 from visionfleet.config.aws_kinds import GpuProduct
 from visionfleet.config.kinds import Domain, Label, PositiveCount
-from visionfleet.config.kubernetes_kinds import Annotations, Namespace, NodeFolder, NodeLabels, ObjectName
-from visionfleet.config.section import RuledSection, Section
+from visionfleet.config.kubernetes_kinds import (
+    Annotations,
+    LabelKey,
+    Namespace,
+    NodeFolder,
+    NodeLabel,
+    NodeLabels,
+    ObjectName,
+)
+from visionfleet.config.section import Breach, RuledSection, Section, peek
 from visionfleet.terms import AccessMode, CacheKind
 
 CPU_MEMORY_GB, GPU_MEMORY_GB = 4, 8
@@ -89,6 +98,58 @@ class NodeCache(Section):
 Cache = NoCache | ClaimCache | NodeCache
 
 
+class TaintEffect(StrEnum):
+    """What a taint does to pods, in Kubernetes' words."""
+
+    NO_SCHEDULE = "NoSchedule"
+    PREFER_NO_SCHEDULE = "PreferNoSchedule"
+    NO_EXECUTE = "NoExecute"
+
+
+class TolerationOperator(StrEnum):
+    """How a taint's value is looked at, in Kubernetes' words."""
+
+    EQUAL = "Equal"
+    EXISTS = "Exists"
+
+
+def _operator_of_toleration(data: object) -> Iterator[Breach]:
+    """To Kubernetes a missing value is an empty one, and then the toleration fits no taint that has a value."""
+    operator, value = peek(data, "operator", default=TolerationOperator.EQUAL), peek(data, "value")
+    if operator == TolerationOperator.EXISTS and value is not None:
+        rule = "is given, and operator is Exists, which takes any value"
+        yield Breach(("value",), value, "operator-of-toleration", rule, "remove the key, or write operator: Equal")
+    elif operator == TolerationOperator.EQUAL and peek(data, "key") is None:
+        rule = "is missing, and operator is Equal, which looks at one taint"
+        fix = "add the taint's key, as in 'sku', or write operator: Exists, for every taint"
+        yield Breach(("key",), None, "operator-of-toleration", rule, fix)
+    elif operator == TolerationOperator.EQUAL and value is None:
+        rule = "is missing, and operator is Equal, which compares it with the taint's"
+        fix = "add it, as in 'gpu', or write operator: Exists, for any value or none"
+        yield Breach(("value",), None, "operator-of-toleration", rule, fix)
+
+
+class Toleration(RuledSection):
+    """Taints of nodes that pods put up with."""
+
+    cross_rules = (_operator_of_toleration,)
+
+    key: LabelKey | None = Field(
+        default=None, description="Key of the taint, as in `sku`; any unless given, with `operator: Exists` alone."
+    )
+    operator: TolerationOperator = Field(
+        default=TolerationOperator.EQUAL,
+        description="`Equal`, where the taint has `value`; or `Exists`, whatever it has.",
+    )
+    value: NodeLabel | None = Field(
+        default=None, description="Value of the taint, as in `gpu`; with `operator: Equal` alone."
+    )
+    effect: TaintEffect | None = Field(default=None, description="Effect of the taint; any unless given.")
+
+
+Tolerations = tuple[Toleration, ...]
+
+
 class Gpus(RuledSection):
     """The GPUs of a server."""
 
@@ -124,4 +185,7 @@ class Pod(RuledSection):
         description="What keeps models when a pod goes; nothing unless given.",
     )
     node_labels: NodeLabels = Field(default={}, description="Labels that the nodes must have.")
+    tolerations: Tolerations = Field(
+        default=(), description="Taints that the pods put up with, beside that of nodes with GPUs where they have some."
+    )
     priority_class: ObjectName | None = Field(default=None, description="Priority class of the pods.")

@@ -6,7 +6,7 @@ from visionfleet.config.cluster import Cluster
 from visionfleet.config.gitops import GitOps
 from visionfleet.config.kinds import Count, Digest, Label, PositiveCount, Registry, Repository, Url, Version
 from visionfleet.config.kubernetes_kinds import Namespace, NodeLabels, ObjectName
-from visionfleet.config.pods import Exposure, Gpus, Pod
+from visionfleet.config.pods import Exposure, Gpus, Pod, Tolerations
 from visionfleet.config.section import RuledSection, Section, defaults
 from visionfleet.config.serving import ServingPool
 from visionfleet.terms import NAMESPACE, Scaler
@@ -43,6 +43,7 @@ class HubInCluster(Section):
         description="How callers outside of the cluster reach it; not at all unless given.",
     )
     node_labels: NodeLabels = Field(default={}, description="Labels that the nodes must have.")
+    tolerations: Tolerations = Field(default=(), description="Taints that the pods put up with.")
     priority_class: ObjectName | None = Field(default=None, description="Priority class of the pods.")
 
 

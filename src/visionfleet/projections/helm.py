@@ -25,7 +25,6 @@ from visionfleet.projections.chart_values import (
     Image,
     Monitoring,
     NetworkPolicies,
-    Placement,
     SecretKey,
     ServiceAccount,
     ServingValues,
@@ -34,7 +33,7 @@ from visionfleet.projections.chart_values import (
 )
 from visionfleet.projections.cloud import cloud_plan
 from visionfleet.projections.karpenter import karpenter_manifests
-from visionfleet.projections.pods import exposure, registry_of, serving_pools, worker_templates
+from visionfleet.projections.pods import exposure, placement, registry_of, serving_pools, worker_templates
 
 MOST_COLUMNS = 120
 
@@ -165,7 +164,7 @@ def _hub(config: DeploymentConfig) -> HubValues:
         service_account=_account(config, "hub"),
         exposure=exposure(hub.expose, urlsplit(url).hostname or ""),
         max_upload_mb=config.serverless.max_upload_mb,
-        placement=Placement(node_selector=dict(hub.node_labels), priority_class_name=hub.priority_class or ""),
+        placement=placement(hub),
     )
 
 

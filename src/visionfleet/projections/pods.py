@@ -17,7 +17,7 @@ from visionfleet.config.pods import (
 )
 from visionfleet.config.pods import Cache as CacheSection
 from visionfleet.config.pods import Exposure as ExposureSection
-from visionfleet.config.serverless import CpuWorker, GpuWorker
+from visionfleet.config.serverless import CpuWorker, GpuWorker, HubInCluster
 from visionfleet.config.serving import Canary as CanarySection
 from visionfleet.config.serving import Hardware, ServingPool
 from visionfleet.projections.chart_values import (
@@ -92,6 +92,16 @@ def exposure(section: ExposureSection | None, host: str) -> Exposure:
     return Exposure(ingress=ingress)
 
 
+def placement(pod: Pod | HubInCluster, runtime_class: str | None = None) -> Placement:
+    """Where pods may run."""
+    return Placement(
+        node_selector=dict(pod.node_labels),
+        tolerations=[toleration.model_dump(mode="json", exclude_none=True) for toleration in pod.tolerations],
+        priority_class_name=pod.priority_class or "",
+        runtime_class_name=runtime_class or "",
+    )
+
+
 def _pool(config: DeploymentConfig, pool: ServingPool) -> Pool:
     has_gpu = pool.hardware is Hardware.GPU
     known = [model.id for model in config.models]
@@ -103,7 +113,7 @@ def _pool(config: DeploymentConfig, pool: ServingPool) -> Pool:
         gpu=_gpu(pool) if has_gpu else Gpu(),
         cache=_cache(pool.cache),
         start_seconds=pool.start_seconds,
-        placement=_placement(pool, pool.runtime_class),
+        placement=placement(pool, pool.runtime_class),
         scaling=_scaling(config.serverless.scaler, pool),
         rollout=Rollout.SURGE if has_headroom(config, pool) else Rollout.REPLACE,
         canary=_canary(config, pool, pool.canary) if pool.canary else None,
@@ -140,7 +150,7 @@ def _template(config: DeploymentConfig, pod: CpuWorker, batch: WorkerPool) -> Wo
         resources=_resources(pod, has_gpu=gpus is not None),
         gpu=_gpu(gpus) if gpus else Gpu(),
         cache=_cache(pod.cache),
-        placement=_placement(pod, gpus.runtime_class if gpus else None),
+        placement=placement(pod, gpus.runtime_class if gpus else None),
     )
     return WorkerTemplate(
         server=server,
@@ -188,11 +198,3 @@ def _cache(cache: CacheSection) -> Cache:
             existing_claim=cache.claim or "",
         )
     return Cache(size=size)
-
-
-def _placement(pod: Pod, runtime_class: str | None) -> Placement:
-    return Placement(
-        node_selector=dict(pod.node_labels),
-        priority_class_name=pod.priority_class or "",
-        runtime_class_name=runtime_class or "",
-    )

@@ -46,7 +46,10 @@ def text(obstacle: obstacles.Obstacle | None) -> str:
         ),
         ("0/3 nodes are available: 3 Insufficient memory.", "no node has enough free memory"),
         ("0/3 nodes are available: 3 Insufficient ephemeral-storage.", "no node has enough free ephemeral-storage"),
-        ("0/2 nodes are available: 2 node(s) had untolerated taint {a: b}.", "add a toleration"),
+        (
+            "0/2 nodes are available: 2 node(s) had untolerated taint {a: b}.",
+            "add it to tolerations of serverless.workers",
+        ),
         ("0/2 nodes are available: 2 node(s) didn't match Pod's node affinity/selector.", "nodeSelector"),
         ("0/2 nodes are available: 2 node(s) were unschedulable.", "kubectl uncordon"),
         ("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims.", "a volume of the pods"),

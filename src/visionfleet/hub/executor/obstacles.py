@@ -32,7 +32,7 @@ _SCHEDULING = (
     ),
     (
         r"untolerated taint",
-        "nodes have a taint that the pods do not tolerate: add a toleration to their PodTemplate, or free a node of it",
+        "nodes have a taint that the pods do not tolerate: add it to tolerations of serverless.workers, or free a node",
     ),
     (r"were unschedulable", "nodes are cordoned: `kubectl uncordon` lets pods come again"),
     (r"(?i)persistentvolumeclaim", "a volume of the pods is not there: `kubectl get persistentvolumeclaims` tells why"),
