@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -16,11 +17,11 @@ from pathlib import Path
 
 from tests.engines.cgroups import remove_groups
 from tests.engines.cluster import network
-from tests.engines.engine import missing, running, wait_until
+from tests.engines.engine import TOOL_SECONDS, missing, running, wait_until
 
 GROUP = "visionfleet-node"  # of all its pods, in each hierarchy of control groups
 END_SECONDS = 90
-_TOOLS = ("unshare", "nsenter", "setpriv", "ip", "sysctl")
+_TOOLS = ("unshare", "nsenter", "ip", "sysctl")
 _LOGS = "/var/log"
 _OWN = (
     *("/opt/containerd", "/run/containerd", "/run/netns", "/var/lib/cni", "/var/lib/containerd", "/var/lib/kubelet"),
@@ -55,6 +56,19 @@ class Machine:
         # not the root and working directory, which are this machine's
         return ["nsenter", f"--target={self.pid}", "--pid", "--mount", "--net", *command]
 
+    def run(self, *command: str) -> str:
+        """What a small command prints that runs in the machine; it must succeed."""
+        done = subprocess.run(
+            self.inside(*command),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TOOL_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
 
 @contextmanager
 def machine(folder: Path) -> Generator[Machine]:
@@ -64,8 +78,8 @@ def machine(folder: Path) -> Generator[Machine]:
         missing("a machine for a node", f"apt install util-linux iproute2 procps ({absent}), and run as root")
     folder.mkdir()
     groups = _groups()
-    command = ["setpriv", "--pdeathsig", "KILL", "unshare", "--fork", "--kill-child=KILL", "--mount-proc"]
-    command += ["--pid", "--mount", "--net", "sh", "-c", _FIRST, "sh", str(folder), *_OWN]
+    command = ["unshare", "--fork", "--kill-child=KILL", "--mount-proc", "--pid", "--mount", "--net"]
+    command += ["sh", "-c", _FIRST, "sh", str(folder), *_OWN]
     try:
         with running(command, folder / "machine.log") as process:
             first = Path(f"/proc/{process.pid}/task/{process.pid}/children")
