@@ -91,6 +91,11 @@ def test_secrets_are_named_and_never_written(objects: list[Object]) -> None:
     assert secrets(server(objects, "acme-serving-busy")) == {"ROBOFLOW_API_KEY": ("acme-keys", "server")}
 
 
+def test_the_hub_listens_where_pods_have_addresses_of_ipv6_alone(objects: list[Object]) -> None:
+    [hub] = find(objects, "Deployment", "acme-hub")["spec"]["template"]["spec"]["containers"]
+    assert hub["args"][hub["args"].index("--host") + 1] == "::"
+
+
 def test_who_fetches_the_folder_knows_the_storage_and_no_other_secret(objects: list[Object]) -> None:
     for _, template in pods(objects):
         for container in containers(template):

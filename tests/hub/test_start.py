@@ -120,6 +120,21 @@ def test_an_answer_does_not_wait_until_its_first_part_is_acknowledged(host: str)
             assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+@pytest.mark.engine
+@pytest.mark.parametrize("caller", ["127.0.0.1", "::1"])
+def test_every_address_is_one_of_either_family(caller: str) -> None:
+    with _listen("::", 0) as listener, socket.create_connection((caller, listener.getsockname()[1])):
+        connection, _ = listener.accept()
+        connection.close()
+
+
+@pytest.mark.engine
+def test_without_ipv6_every_address_is_one_of_ipv4(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)  # as of a kernel with ipv6.disable=1
+    with _listen("::", 0) as listener, socket.create_connection(("127.0.0.1", listener.getsockname()[1])):
+        assert listener.family is socket.AF_INET
+
+
 def test_keys_are_made_listed_and_revoked(tmp_path: Path) -> None:
     write_config(tmp_path)
     file = ["--file", str(tmp_path / "visionfleet.yaml")]

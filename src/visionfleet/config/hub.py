@@ -86,7 +86,9 @@ class Hub(RuledSection):
 
     cross_rules = (_url_for_wildcard, storage_apart, signing_key_of_many, s3_of_bucket)
 
-    host: Host = Field(default=LOOPBACK, description="Address that the hub listens on.")
+    host: Host = Field(
+        default=LOOPBACK, description="Address that the hub listens on; `::` for every one, those of IPv4 as well."
+    )
     port: Port = Field(default=PORT, description="Port that the hub listens on.")
     url: Url | None = Field(
         default=None, description="URL under which clients and workers reach the hub; http://host:port unless given."

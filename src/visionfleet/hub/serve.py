@@ -16,6 +16,7 @@ from visionfleet.logs import log_to_stderr
 
 GRACE_SECONDS = 10
 BACKLOG = 2048
+EVERY_IPV4 = "0.0.0.0"  # noqa: S104 - in place of `::`, which asks for it
 
 
 def serve(config: DeploymentConfig, host: str | None = None, port: int | None = None) -> None:
@@ -48,9 +49,12 @@ def raise_file_limit() -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    """The socket; `::` is every address of both families, whatever the system takes it for, or has of them."""
+    has_both = host == "::" and socket.has_dualstack_ipv6()
+    address = EVERY_IPV4 if host == "::" and not has_both else host
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((address, port), family=family, backlog=BACKLOG, dualstack_ipv6=has_both)
     except OSError as error:
         fix = "stop who listens there, or set hub.host and hub.port"
         raise HubUnavailable(f"the hub cannot listen on {host}:{port}: {error.strerror}; {fix}") from error
