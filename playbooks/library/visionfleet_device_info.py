@@ -47,6 +47,7 @@ info:
     verdict: {description: What came of the last release., type: dict}
     release: {description: "The current release in short: version, image, models, workflows.", type: dict}
     unit: {description: "The server's unit as systemd has it: state, restarts, enabled, stale.", type: dict}
+    platform: {description: "The platform's unit: state, and whether it is of another program (stale).", type: dict}
     container: {description: "The container as Docker has it: mounts, hardening, names of variables.", type: dict}
     image: {description: The image that runs and the one that was asked for., type: dict}
     readiness: {description: Whether the server is ready., type: bool}

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from visionfleet_device import bundle, links, packages, trial
+from visionfleet_device import bundle, links, packages, program, trial
 from visionfleet_device.docker import Docker
 from visionfleet_device.errors import DeviceError
 from visionfleet_device.machine import Clock, Machine
-from visionfleet_device.paths import INFERENCE, INFERENCE_UNIT, Paths
+from visionfleet_device.paths import INFERENCE, INFERENCE_UNIT, PLATFORM_UNIT, Paths
 from visionfleet_device.server import Reply, Server
 from visionfleet_device.switch import Switch
 from visionfleet_device.systemd import Systemd
@@ -117,6 +117,7 @@ class Device:
         self.starts = 0
         self.restarts = 0
         self.exit_code = 0
+        self.platform_status = program.installed(self.paths)  # what the platform said when it started
         self.images: set[str] = set()
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.boot_id()
@@ -271,7 +272,7 @@ class _Systemd(Systemd):
         if unit == INFERENCE_UNIT:
             self._device.running = None
 
-    def show(self, unit: str, *properties: str) -> dict[str, str]:  # noqa: ARG002 - the base's signature
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
         device = self._device
         said = {
             "ActiveState": "active" if device.running else "inactive",
@@ -281,6 +282,7 @@ class _Systemd(Systemd):
             "NeedDaemonReload": "yes" if self.needs_reload else "no",
             "WantedBy": "multi-user.target" if links.exists(device.paths.inference_wanted) else "",
             "LoadState": "loaded",
+            "StatusText": device.platform_status if unit == PLATFORM_UNIT else "",
         }
         return {name: said[name] for name in properties}
 

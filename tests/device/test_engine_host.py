@@ -24,6 +24,7 @@ pytestmark = pytest.mark.engine
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks/device"
 REPOSITORY = "roboflow/roboflow-inference-server-cpu"
+LIBRARY = "/opt/visionfleet/lib"
 PROGRAM = "/opt/visionfleet/bin/visionfleet-device"
 COMMAND = '#!/bin/sh\nPYTHONPATH=/opt/visionfleet/lib exec /usr/bin/python3 -m visionfleet_device "$@"\n'
 FIRST, NEXT, SILENT, CRASHING, FAINT, SLOW = (f"{number:012x}" for number in range(1, 7))
@@ -117,6 +118,15 @@ def test_a_release_serves_hardened_and_on_the_loopback(device: Device) -> None:
     assert said["image"]["asked_digest"] in said["image"]["digests"]
 
 
+def test_the_platform_tells_that_it_runs_another_program_than_is_installed(device: Device) -> None:
+    assert device.info["platform"] == {"state": "active", "stale": False}
+    module = f"{LIBRARY}/visionfleet_device/platform_server.py"
+    device.host.check("sh", "-c", f"echo '# newer' >>{module}")
+    assert device.info["platform"] == {"state": "active", "stale": True}
+    device.host.check("systemctl", "restart", "visionfleet-platform")
+    assert device.info["platform"] == {"state": "active", "stale": False}
+
+
 def test_the_next_one_takes_over_and_a_second_time_changes_nothing(device: Device) -> None:
     assert device.release(NEXT)["result"] == "accepted"
     container = device.info["container"]["id"]
@@ -195,7 +205,7 @@ def test_everything_goes(device: Device) -> None:
 def _install(host: EdgeHost, fleet: Fleet) -> None:
     """As the role device_agent does it."""
     for file in (PLAYBOOKS / "visionfleet_device").glob("*.py"):
-        host.write(f"/opt/visionfleet/lib/visionfleet_device/{file.name}", file.read_bytes())
+        host.write(f"{LIBRARY}/visionfleet_device/{file.name}", file.read_bytes())
     for unit in (PLAYBOOKS / "units").iterdir():
         host.write(f"/etc/systemd/system/{unit.name}", unit.read_bytes())
     host.write(PROGRAM, COMMAND, 0o755)

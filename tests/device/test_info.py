@@ -12,6 +12,7 @@ from tests.device.device import DIGEST, NEW, OLD, Device, image_of
 from visionfleet_device.__main__ import main
 from visionfleet_device.errors import DeviceError
 from visionfleet_device.info import info, listening
+from visionfleet_device.paths import PLATFORM_UNIT
 
 # lines of a kernel's /proc/net: sshd on every address, a server on the loopback, a client's connection to it
 TCP = """\
@@ -52,6 +53,18 @@ def test_says_what_runs(running: Device) -> None:
     assert said["listening"] == ["127.0.0.1"]
     assert said["packages"] == [{"model": "screws/3", "package": "pkg1", "problem": None}]
     json.dumps(said)
+
+
+def test_says_whether_the_platform_runs_another_program_than_is_installed(running: Device) -> None:
+    assert info(running.paths, running.machine)["platform"] == {"state": "active", "stale": False}
+    for said in ("", "program 0c5d2e77a1f4"):  # one that was never heard of, as of a program that did not tell
+        running.platform_status = said
+        assert info(running.paths, running.machine)["platform"]["stale"] is True
+
+
+def test_a_unit_that_is_new_makes_the_platform_stale_too(running: Device) -> None:
+    (running.paths.units / PLATFORM_UNIT).write_text("[Service]\n")
+    assert info(running.paths, running.machine)["platform"]["stale"] is True
 
 
 def test_says_which_image_runs_and_which_was_asked_for(running: Device) -> None:

@@ -144,6 +144,25 @@ def test_a_server_that_was_stopped_is_told_of_and_started_by_a_release(site: Sit
     assert site.playbook("verify.yml").code == 0
 
 
+def test_a_platform_whose_restart_was_lost_is_told_of_and_restarted_by_the_next_run(site: Site) -> None:
+    """As a controller leaves it that was killed after it had installed the program: what runs is of an older one."""
+    host = site.hosts[0]
+    module = "/opt/visionfleet/lib/visionfleet_device/platform_server.py"
+    installed = host.check("cat", module)
+    host.check("sh", "-c", f"echo '# older' >>{module}")
+    host.check("systemctl", "restart", "visionfleet-platform")
+    host.check("sed", "--in-place", "$d", module)
+    assert host.check("cat", module) == installed
+    told = site.playbook("verify.yml", "--limit", host.name)
+    assert told.recap[host.name].failed == 1
+    assert "not started from the program that is installed" in " ".join(told.output.split())
+    options = ("--tags", "device_agent", "--limit", host.name)
+    assert site.playbook("site.yml", "--check", *options).changed == {host.name: 1}
+    assert site.playbook("site.yml", *options).changed == {host.name: 1}
+    assert site.playbook("site.yml", *options).changed == {host.name: 0}
+    assert site.playbook("verify.yml", "--limit", host.name).code == 0
+
+
 def test_a_part_of_it_is_run_by_its_tag(site: Site) -> None:
     host = site.hosts[0]
     options = ("--tags", "device_report", "--limit", host.name, "-e", "device_report_interval_seconds=77")

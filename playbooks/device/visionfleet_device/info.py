@@ -5,11 +5,11 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-from visionfleet_device import VERSION, links, packages, trial
+from visionfleet_device import VERSION, links, packages, program, trial
 from visionfleet_device.docker import digests_of
 from visionfleet_device.errors import DeviceError
 from visionfleet_device.machine import Machine, this_machine
-from visionfleet_device.paths import INFERENCE, INFERENCE_UNIT, Paths
+from visionfleet_device.paths import INFERENCE, INFERENCE_UNIT, PLATFORM_UNIT, Paths
 
 _LISTENING = "0A"  # include/net/tcp_states.h
 _UNIT = ("ActiveState", "SubState", "NRestarts", "WantedBy", "NeedDaemonReload", "LoadState")
@@ -30,6 +30,7 @@ def info(paths: Paths, machine: Machine | None = None) -> dict[str, Any]:
         "verdict": links.read_json(paths.verdict),
         "release": _summary(release),
         "unit": _unit(machine),
+        "platform": _platform(paths, machine),
         "container": container,
         "image": _image(machine, container, release),
         "readiness": _readiness(machine, release),
@@ -93,6 +94,12 @@ def _unit(machine: Machine) -> dict[str, Any]:
         "stale": said["NeedDaemonReload"] == "yes",
         "loaded": said["LoadState"] == "loaded",
     }
+
+
+def _platform(paths: Paths, machine: Machine) -> dict[str, Any]:
+    """The platform's unit. It is stale where it runs another program than is installed, as it said when it started."""
+    said = machine.systemd.show(PLATFORM_UNIT, "ActiveState", "StatusText")
+    return {"state": said["ActiveState"], "stale": said["StatusText"] != program.installed(paths)}
 
 
 def _container(machine: Machine) -> dict[str, Any] | None:

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Callable, Dict, NamedTuple, cast
 from urllib.parse import parse_qs, unquote
 
-from visionfleet_device import answers, client_keys, links, trial
+from visionfleet_device import answers, client_keys, links, program, trial
 from visionfleet_device.answers import Answers
 from visionfleet_device.commands import run
 from visionfleet_device.errors import DeviceError
 from visionfleet_device.paths import Paths
 from visionfleet_device.ranges import window
 from visionfleet_device.server import read_key
+from visionfleet_device.systemd import notify_started
 
 PORT = 9501
 TIMEOUT_SECONDS = 60  # of a client that says nothing
@@ -181,6 +182,7 @@ class Server(ThreadingHTTPServer):
 
 def serve(paths: Paths) -> None:
     """Answer until the process is ended. Raises DeviceError where Docker does not say where containers reach us."""
+    notify_started(program.installed(paths))
     with Server(paths, bridge(), PORT) as server:
         server.serve_forever()
 

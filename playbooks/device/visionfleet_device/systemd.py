@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+
 from visionfleet_device.commands import run
 from visionfleet_device.errors import DeviceError
 
@@ -45,3 +48,14 @@ class Systemd:
             return run(command, ASK_SECONDS).splitlines()
         except DeviceError:
             return []  # a reason without its proof is still one
+
+
+def notify_started(status: str) -> None:
+    """Tell systemd, where it has started this process, that it runs, with a status to show (sd_notify)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):  # an abstract socket
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notified:
+        notified.sendto(f"READY=1\nSTATUS={status}\n".encode(), address)
