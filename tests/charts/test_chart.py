@@ -67,6 +67,9 @@ EVERYTHING = {
     ("ValidatingAdmissionPolicyBinding", "visionfleet-acme-hub"),
 }
 ONE_NODE = {"kind": "claim", "accessMode": "ReadWriteOnce"}
+TWICE = [{"name": "A", "value": "2"}]
+OF_THE_CHART = [{"name": "PORT", "value": "80"}]
+OF_THE_KEY = [{"name": "ROBOFLOW_API_KEY", "valueFrom": {"secretKeyRef": key("other")}}]
 CANARY = {"image": CPU, "weight": 10}
 SERVING = {
     ("Deployment", "acme-serving-cpu"),
@@ -140,6 +143,17 @@ def test_lint_has_nothing_to_say(values: dict[str, Any]) -> None:
         ({"serving": {"pools": {"plain": {"canary": {"image": {"tag": ""}}}}}}, "plain.canary.image has neither"),
         ({"worker": {"templates": {"cpu": {"server": {"image": {"tag": ""}}}}}}, "cpu.server.image has neither"),
         ({"serving": {"pools": {"plain": {"canary": {"weight": 0}}}}}, "without it each replica gets requests"),
+        # a variable that is there already: from environment, from the chart, from the key
+        (
+            {"serving": {"pools": {"busy": {"environment": {"A": "1"}, "extra": {"env": TWICE}}}}},
+            "busy.extra.env has A",
+        ),
+        ({"serving": {"pools": {"busy": {"extra": {"env": OF_THE_CHART}}}}}, "busy.extra.env has PORT"),
+        ({"serving": {"pools": {"busy": {"extra": {"env": OF_THE_KEY}}}}}, "busy.extra.env has ROBOFLOW_API_KEY"),
+        (
+            {"worker": {"templates": {"cpu": {"server": {"extra": {"env": OF_THE_CHART}}}}}},
+            "cpu.server.extra.env has PORT",
+        ),
         # a volume of one node
         ({"serving": {"pools": {"busy": {"cache": {"accessMode": "ReadWriteOnce"}}}}}, "may have several pods"),
         ({"serving": {"pools": {"one": {"image": CPU, "cache": ONE_NODE}}}}, "Write rollout: replace"),
