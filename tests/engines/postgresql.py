@@ -70,6 +70,18 @@ class PostgreSQL:
         stop(self._process, how)
         self._running.pop_all().close()
 
+    def become_standby(self) -> None:
+        """Start the server that was stopped as a standby, which is read alone."""
+        signal = self._data / "standby.signal"
+        signal.touch()
+        if os.geteuid() == 0:
+            shutil.chown(signal, SERVANT)
+        self.start()
+
+    def promote(self) -> None:
+        """Let the standby take writes."""
+        self._administer(SQL("SELECT pg_promote()"))
+
     def url(self, database: str, *, user: str = USER, password: str = PASSWORD, options: str = "") -> str:
         """What a SecretRef to this database holds."""
         quoted = "".join(letter if letter.isalnum() else f"%{ord(letter):02X}" for letter in password)
@@ -85,7 +97,7 @@ class PostgreSQL:
         """Remove a database, and end who is connected to it."""
         self._administer(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
 
-    def _administer(self, statement: Composed) -> None:
+    def _administer(self, statement: SQL | Composed) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 

@@ -87,6 +87,7 @@ def _postgresql(ref: SecretRef) -> Database:
         **POSTGRESQL_POOL,
     )
     event.listen(engine, "connect", _set_up_postgresql)
+    event.listen(engine, "checkin", _forget_the_reader)
     place = _shown(url)
     fix = f"; see that its server runs, and that {ref} holds its URL, with user and password"
     return Database(engine, f"{place} ({ref})", fix, str(url.password or ""))
@@ -118,6 +119,13 @@ def _set_up_postgresql(connection: Any, _record: Any) -> None:
     connection.execute(f"SET lock_timeout = '{BUSY_SECONDS}s'")
     connection.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
     connection.commit()
+
+
+def _forget_the_reader(connection: Any, _record: Any) -> None:
+    # SQLAlchemy leaves False where a reader was, and the next transaction begins with READ WRITE: a standby refuses that
+    # as a feature that it lacks, and a server that is to be read alone for now would be overruled
+    if connection is not None and not connection.closed:
+        connection.read_only = None
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
