@@ -122,8 +122,8 @@ def _set_up_postgresql(connection: Any, _record: Any) -> None:
 
 
 def _forget_the_reader(connection: Any, _record: Any) -> None:
-    # SQLAlchemy leaves False where a reader was, and the next transaction begins with READ WRITE: a standby refuses that
-    # as a feature that it lacks, and a server that is to be read alone for now would be overruled
+    # SQLAlchemy leaves False where a reader was, and the next transaction begins with READ WRITE: a standby refuses
+    # that as a feature that it lacks, and a server that is to be read alone for now would be overruled
     if connection is not None and not connection.closed:
         connection.read_only = None
 
