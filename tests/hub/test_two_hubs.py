@@ -44,20 +44,23 @@ def test_two_hubs_share_a_job_and_one_that_is_killed_loses_and_doubles_nothing(s
     images.mkdir()
     for number, name in enumerate(NAMES):
         (images / name).write_bytes(jpeg(number, (64, 48)))
-    inference = stack.start_inference("--delay", "0.1")
+    inference = stack.start_inference("--delay", "0.3")
     run = stack.command_line
 
     stack.talk_to(first_url)
     run("data-staging", "create-batch-of-images", "--images-dir", str(images), "--batch-id", "many")
     stack.talk_to(second_url)
     wait_until(lambda: "'ingested'" in run("data-staging", "list-ingest-details", "--batch-id", "many"), "ingested")
-    workflow = ("--workflow-id", "look", "--save-image-outputs")
-    run("batch-processing", "process-images-with-workflow", "--batch-id", "many", "--job-id", "j1", *workflow)
 
     pace = {"request_images": 2, "requests_in_flight": 2}
-    for name, url in (("at-first", first_url), ("at-second", second_url)):
+    for name, url in (
+        ("at-first", first_url),
+        ("at-second", second_url),
+    ):  # before there is work, which one would finish
         stack.talk_to(url)
         stack.start_worker(inference, name, **pace)
+    workflow = ("--workflow-id", "look", "--save-image-outputs")
+    run("batch-processing", "process-images-with-workflow", "--batch-id", "many", "--job-id", "j1", *workflow)
     wait_until(lambda: len(owners(stack)) == 2 and committed(stack, "j1") >= 8, "both hubs give tasks away")
     stack.stop(first, signal.SIGKILL)
     before = committed(stack, "j1")
