@@ -53,10 +53,8 @@ def test_two_hubs_share_a_job_and_one_that_is_killed_loses_and_doubles_nothing(s
     wait_until(lambda: "'ingested'" in run("data-staging", "list-ingest-details", "--batch-id", "many"), "ingested")
 
     pace = {"request_images": 2, "requests_in_flight": 2}
-    for name, url in (
-        ("at-first", first_url),
-        ("at-second", second_url),
-    ):  # before there is work, which one would finish
+    # before there is work: the first to come would finish it
+    for name, url in (("at-first", first_url), ("at-second", second_url)):
         stack.talk_to(url)
         stack.start_worker(inference, name, **pace)
     workflow = ("--workflow-id", "look", "--save-image-outputs")
