@@ -1,7 +1,7 @@
 """Batch jobs by the unmodified `inference rf-cloud`, whose workers are pods with the real inference server in them.
 
-The hub is in pods as well, its tables in PostgreSQL and its objects in S3. Whatever is taken away in the middle, each
-image has one result in the end.
+The hub is in pods as well, its tables in PostgreSQL and its objects in S3, and the chart's network policies are kept.
+Whatever is taken away in the middle, each image has one result in the end.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 
 from tests.charts.deployment import Deployment, deployed
 from tests.engines.cluster import Cluster
+from tests.engines.cluster.policies import policies_kept
 from tests.engines.engine import wait_until
 from tests.hub.support import JOBS, STAGING, jpeg
 
@@ -28,7 +29,8 @@ SECTIONS = {"batch": {"images_per_task": 4, "workers": {"gpu": {"max": 1}}}}
 
 @pytest.fixture(scope="module")
 def vision(real_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    with deployed(real_cluster, tmp_path_factory.mktemp("vision"), "batch", SECTIONS) as made:
+    folder = tmp_path_factory.mktemp("vision")
+    with policies_kept(real_cluster), deployed(real_cluster, folder, "batch", SECTIONS) as made:
         yield made
 
 

@@ -78,6 +78,8 @@ def test_flux_does_what_the_guide_says(acme: Company) -> None:
     assert replicas(acme, "vision-hub") == 2
     assert replicas(acme, "vision-serving-cpu") == 2, "a scaler sets them"
     assert acme.cluster.get("service/vision-serving-cpu", f"--namespace={NAMESPACE}")
+    # a node without room for the second would hold up what follows
+    acme.cluster.kubectl("scale", "deployment/vision-serving-cpu", "--replicas=1", f"--namespace={NAMESPACE}")
 
     acme.follow("Go back")
     acme.wait_until_out("vision")

@@ -20,6 +20,7 @@ CONTROLLERS = ("source", "kustomize", "helm")
 KINDS = ("kustomizations", "helmreleases", "helmcharts", "gitrepositories", "ocirepositories")
 IMAGE = "flux:test"
 READY_SECONDS = 540
+REMOVE_SECONDS = 240
 _TRUST, _AUTHORITY = "trust", "ca.crt"
 
 
@@ -32,7 +33,7 @@ def flux_in(cluster: Cluster, authority: Path) -> Generator[None]:
     finally:
         # as long as there are controllers that take away what they have made
         for kind in KINDS:
-            cluster.kubectl("delete", kind, "--all", "--all-namespaces")
+            cluster.kubectl("delete", kind, "--all", "--all-namespaces", f"--timeout={REMOVE_SECONDS}s")
         cluster.kubectl("delete", "namespace", NAMESPACE)
 
 
