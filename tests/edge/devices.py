@@ -110,6 +110,7 @@ def shorten_waiting(host: EdgeHost) -> None:
     """Let a device give up a hub that does not answer after seconds, where it would try for minutes."""
     settings = "s/^TIMEOUT_SECONDS = .*/TIMEOUT_SECONDS = 2/; s/^ATTEMPTS = .*/ATTEMPTS = 2/"
     host.check("sed", "--in-place", settings, "/opt/visionfleet/lib/visionfleet_device/hub.py")
+    host.check("systemctl", "restart", "visionfleet-platform")  # verify looks whether it runs what is installed
 
 
 def hold_at(host: EdgeHost, step: str) -> None:
