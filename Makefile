@@ -85,7 +85,7 @@ unit: setup
 
 test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines
-	@$(MAKE) --no-print-directory --jobs 2 engine-cluster engine-devices engine-rest
+	@$(MAKE) --no-print-directory --keep-going --jobs 2 engine-cluster engine-devices engine-rest
 
 # Pods, boots and releases are waited for most of the time. So the cluster, of which there is one on a machine, has a run
 # of its own beside the others. Elsewhere a file is one process's, which starts what its tests share; long files first.
