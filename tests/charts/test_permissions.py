@@ -75,12 +75,24 @@ def patch(cluster: Cluster, **changes: Any) -> subprocess.CompletedProcess[str]:
     "may",
     [
         *(f"{verb} jobs.batch" for verb in ("create", "delete", "list", "patch")),
-        *("list pods", "list events", "list workloads.kueue.x-k8s.io"),
+        *("list pods", "list events"),
         *("get podtemplates/acme-worker-cpu", "get podtemplates/acme-worker-gpu"),
     ],
 )
 def test_the_hub_may_do_what_the_executor_does(cluster: Cluster, may: str) -> None:
     assert _can(cluster, may) == "yes"
+
+
+def test_the_hub_may_look_at_what_kueue_makes_of_its_jobs(cluster: Cluster) -> None:
+    """`auth can-i` knows kinds of the cluster's own alone, and Kueue need not be there."""
+    asked = {"namespace": NAMESPACE, "verb": "list", "group": "kueue.x-k8s.io", "resource": "workloads"}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": HUB, "resourceAttributes": asked},
+    }
+    answer = cluster.kubectl("create", "--filename=-", "--output=json", input=json.dumps(review))
+    assert json.loads(answer)["status"]["allowed"]
 
 
 @pytest.mark.parametrize(
