@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.engines.engine import wait_until
-from tests.hub.executor.place import Place, pod_spec
+from tests.hub.executor.place import RULES, Place, pod_spec
 from tests.hub.support import EMBEDDED, JOBS, Api, job_body, jpeg, write_config
 from visionfleet.hub.executor import Executor
 from visionfleet.hub.executor.cluster import Cluster
@@ -212,7 +212,9 @@ def test_a_template_that_the_cluster_refuses_is_told(api: Api, place: Place, exe
 
 
 def test_a_right_that_the_hub_lacks_is_told(api: Api, place: Place, executor: Executor) -> None:
-    place.kubectl("patch", "role", "acme-hub", "--type=json", '--patch=[{"op": "remove", "path": "/rules/2"}]')
+    [number] = [number for number, rule in enumerate(RULES) if rule["resources"] == ["podtemplates"]]
+    removed = json.dumps([{"op": "remove", "path": f"/rules/{number}"}])
+    place.kubectl("patch", "role", "acme-hub", "--type=json", f"--patch={removed}")
 
     start_job(api)
     tells(api, executor, "podtemplates")
