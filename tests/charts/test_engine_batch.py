@@ -108,7 +108,7 @@ def test_a_job_runs_in_pods_and_leaves_none(vision: Deployment, photos: str) -> 
     target = vision.folder / "results" / "plain-export"
     pictures = [target / record["annotated"]["part"] / record["annotated"]["name"] for record in found]
     assert all(picture.read_bytes().startswith(b"\xff\xd8") for picture in pictures)
-    wait_until(lambda: [job["status"].get("succeeded") for job in vision.jobs()] == [2], "both pods end well", 120)
+    wait_until(lambda: [job["status"].get("succeeded") for job in vision.jobs()] == [2], "both pods end well", 300)
     logs = vision.rf_cloud("batch-processing", "fetch-logs", "--job-id=plain")
     assert "workers_requested" in logs
 
