@@ -33,9 +33,8 @@ WORKER_REFUSED = 3  # exit code of a worker that no other try would help: the hu
 WORKER_HUB_AWAY = 4  # of one that was to go on until nothing is left, and whose hub did not answer for two minutes
 WORKER_STOPPED = 143  # of one that was to go on until nothing is left, and got SIGTERM before: as shells have it
 
-MAX_ITEMS = (
-    256  # images in one results call, names in one uploads call, entries in one logs call, leases in a heartbeat
-)
+# images in one results call, names in one uploads call, entries in one logs call, leases in one heartbeat
+MAX_ITEMS = 256
 MAX_IMAGE_FILES = 1024  # output files of one image, e.g. its crops
 MAX_REQUEST_BYTES = 16 * 1024 * 1024  # the body of any call to /worker/v1
 MAX_RECORD_BYTES = 4 * 1024 * 1024  # one image's record, as JSON
