@@ -114,6 +114,7 @@ def listed(output: Path, way: dict[str, str]) -> dict[str, Any]:
 def run(way: dict[str, str], *arguments: str) -> None:
     """Run `ansible-inventory` with the checkout's settings, as far as `way` has no others."""
     environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **way}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is measured is no compilation of Python
     subprocess.run(
         [COMMAND, *arguments], stdin=subprocess.DEVNULL, env=environment, check=True, stdout=subprocess.DEVNULL
     )

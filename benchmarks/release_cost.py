@@ -149,6 +149,7 @@ def release(side: Side, folder: Path, file: Path, hosts: Sequence[SshHost]) -> R
         "ANSIBLE_HOME": str(folder / "ansible"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(folder / "cp"),
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what is measured is no compilation of Python
     start = time.perf_counter()
     done = subprocess.run(
         command, stdin=subprocess.DEVNULL, cwd=ROOT, env=environment, capture_output=True, text=True, check=False

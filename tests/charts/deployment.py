@@ -10,10 +10,8 @@ with less for each pod, as there is one node of two cores; the images are those 
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -30,6 +28,7 @@ from tests.charts.values import Values, merged
 from tests.engines import postgresql, versitygw
 from tests.engines.cluster import Cluster
 from tests.engines.cluster.images import VISIONFLEET, visionfleet_image
+from tests.engines.engine import printed
 from tests.engines.helm import Release
 from tests.engines.rf_cloud import COMMAND_SECONDS, rf_cloud
 from tests.hub.support import JOBS
@@ -67,18 +66,8 @@ class Deployment:
 
     def visionfleet(self, *arguments: str) -> str:
         """What `visionfleet` prints, in the folder of the file."""
-        done = subprocess.run(
-            [sys.executable, "-m", "visionfleet", *arguments],
-            cwd=self.folder,
-            env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
+        command = [sys.executable, "-m", "visionfleet", *arguments]
+        return printed(command, self.environment, self.folder, COMMAND_SECONDS)
 
     def rf_cloud(self, *arguments: str) -> str:
         """What the unmodified `inference rf-cloud` prints."""

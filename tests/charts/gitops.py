@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -35,7 +34,7 @@ from tests.engines.cluster.flux import KINDS, flux_in
 from tests.engines.cluster.flux import NAMESPACE as FLUX
 from tests.engines.cluster.images import Image, python_image, visionfleet_image
 from tests.engines.edge_image import GOOD, STUB
-from tests.engines.engine import missing, wait_until
+from tests.engines.engine import missing, printed, wait_until
 from tests.engines.git_server import BRANCH, PASSWORD, USER, GitServer, git_server
 from tests.engines.helm import CHART, NAMESPACE, Object, helm
 from tests.engines.registry import registry
@@ -77,17 +76,7 @@ class Company:
 
     def run(self, *command: str, folder: Path | None = None) -> str:
         """What a command prints, in the clone; fails with what it says."""
-        done = subprocess.run(
-            command,
-            cwd=folder or self.folder,
-            env={**os.environ, **self.environment},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout.strip()
+        return printed(command, self.environment, folder or self.folder, OUT_SECONDS).strip()
 
     def commit(self, message: str) -> None:
         """All that has changed is pushed, and Flux told to look."""

@@ -32,7 +32,7 @@ import yaml
 from tests.engines.debian import EDGE, Root
 from tests.engines.edge import USER, EdgeHost, Fleet, edge_fleet
 from tests.engines.edge_image import GOOD, STUB, Behaviour, push_image
-from tests.engines.engine import free_port, running, wait_until
+from tests.engines.engine import free_port, printed, running, wait_until
 from tests.engines.registry import PASSWORD
 from tests.engines.registry import USER as REGISTRY_USER
 from visionfleet.config import load
@@ -204,17 +204,7 @@ class Site:
     def fleet_status(self) -> list[dict[str, Any]]:
         """What `visionfleet fleet status --json` shows."""
         command = [sys.executable, "-m", "visionfleet", "fleet", "status", "--json", "--file", str(self.file)]
-        shown = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **self.secrets},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        assert shown.returncode == 0, shown.stderr
-        return json.loads(shown.stdout)
+        return json.loads(printed(command, self.secrets))
 
     def _document(self, group: Mapping[str, Any]) -> dict[str, Any]:
         example: dict[str, Any] = yaml.safe_load((EXAMPLE / "visionfleet.yaml").read_text())

@@ -8,7 +8,6 @@ with buildah(folder) as engine:
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from tests.engines.cluster.images import CHECKOUT, python_image
 from tests.engines.debian import Root
-from tests.engines.engine import missing
+from tests.engines.engine import missing, printed
 
 SECONDS = 600
 
@@ -59,14 +58,8 @@ class Buildah:
 
     def _pip(self) -> Iterator[str]:
         """How pip of this machine finds packages, for the pip of the build."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pip", "config", "list"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        said = dict(line.split("=", 1) for line in done.stdout.splitlines())
+        lines = printed([sys.executable, "-m", "pip", "config", "list"]).splitlines()
+        said = dict(line.split("=", 1) for line in lines)
         settings = {name.rsplit(".", 1)[-1]: value.strip("'") for name, value in said.items()}
         file = self.folder / "pip.conf"
         file.write_text("\n".join(("[global]", *(f"{name} = {value}" for name, value in settings.items()))))
@@ -76,16 +69,7 @@ class Buildah:
 
     def _run(self, *arguments: str) -> str:
         places = [f"--root={self.folder / 'images'}", f"--runroot={self.folder / 'run'}"]
-        done = subprocess.run(
-            ["buildah", *places, *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"buildah {' '.join(arguments)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-        return done.stdout
+        return printed(["buildah", *places, *arguments], seconds=SECONDS)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 import psycopg
 from psycopg.sql import SQL, Composed, Identifier
 
-from tests.engines.engine import free_port, missing, running, stop, wait_until
+from tests.engines.engine import free_port, missing, printed, running, stop, wait_until
 
 USER, PASSWORD = "hub", "p@ss/word?of:tests"  # with all that a URL must write another way
 SERVANT = "nobody"  # the server refuses to run as root
@@ -50,10 +50,7 @@ class PostgreSQL:
             for path in (folder, password):
                 shutil.chown(path, SERVANT)
         options = ["--no-sync", "--auth=scram-sha-256", f"--username={USER}", f"--pwfile={password}", "--encoding=UTF8"]
-        made = subprocess.run(
-            self._as_servant("initdb", *options), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-        )
-        assert made.returncode == 0, made.stderr
+        printed(self._as_servant("initdb", *options))
         with (self._data / "pg_hba.conf").open("a") as rules:
             rules.write("host all all all scram-sha-256\n")  # whoever reaches the address that it listens on
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-
-from tests.engines.engine import missing
+from tests.engines.engine import missing, printed
 from visionfleet.local.runtime import locate
 
 VERSION = "1.8.3"
@@ -17,14 +14,5 @@ def rf_cloud(url: str, key: str, *arguments: str) -> str:
     runtime = locate(VERSION)
     if not runtime.is_installed:
         missing(f"the inference command line {VERSION}", "`make runtime` installs it")
-    done = subprocess.run(
-        [str(runtime.inference), "rf-cloud", *arguments],
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "API_BASE_URL": url, "ROBOFLOW_API_KEY": key, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-    return done.stdout
+    environment = {"API_BASE_URL": url, "ROBOFLOW_API_KEY": key, "COLUMNS": "200"}
+    return printed([str(runtime.inference), "rf-cloud", *arguments], environment, seconds=COMMAND_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from engines.build import locate
 
 from tests.engines.cluster import Cluster
 from tests.engines.crds import complaints, crd_files
-from tests.engines.engine import missing
+from tests.engines.engine import missing, printed
 from tests.engines.helm import rendered
 from tests.projections.test_gitops import CLOUD, CLUSTER, GIT, OCI, config_of
 from visionfleet.config import DeploymentConfig, load
@@ -62,10 +61,7 @@ def built(folder: Path) -> str:
     kubernetes = locate("kubernetes")
     if kubernetes is None:
         missing("kubectl", "make engines")
-    command = [f"{kubernetes}/kubectl", "kustomize", str(folder)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return printed([f"{kubernetes}/kubectl", "kustomize", str(folder)])
 
 
 def test_every_object_is_as_its_definition_has_it(tree: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from tests.engines.cgroups import remove_groups
 from tests.engines.cluster import network
-from tests.engines.engine import TOOL_SECONDS, missing, running, wait_until
+from tests.engines.engine import missing, printed, running, wait_until
 
 GROUP = "visionfleet-node"  # of all its pods, in each hierarchy of control groups
 END_SECONDS = 90
@@ -58,16 +57,7 @@ class Machine:
 
     def run(self, *command: str) -> str:
         """What a small command prints that runs in the machine; it must succeed."""
-        done = subprocess.run(
-            self.inside(*command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=TOOL_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
+        return printed(self.inside(*command))
 
 
 @contextmanager

@@ -21,7 +21,9 @@ from visionfleet.hub.executor.stages import OpenStage, ended_stages, most_pods, 
 from visionfleet.hub.processing.failing import fail_stage
 from visionfleet.hub.store.tables import Stage, StatusType
 
-SETTLE_SECONDS = 30.0  # for workers to find that nothing is left, and end by themselves
+# for workers to find that nothing is left and end by themselves, and then for the servers beside them, which the chart
+# gives 30 s; longer would keep a node for pods that have no other
+SETTLE_SECONDS = 90.0
 
 log = structlog.get_logger()
 
