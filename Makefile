@@ -87,10 +87,11 @@ test: export VISIONFLEET_HYPOTHESIS := thorough
 test: check runtime engines ## everything: check, then the tests on real engines
 	@$(MAKE) --no-print-directory --keep-going --jobs 2 engine-cluster engine-devices engine-rest
 
-# Pods, boots and releases are waited for most of the time. So the cluster, of which there is one on a machine, has a run
-# of its own beside the others. Elsewhere a file is one process's, which starts what its tests share; long files first.
+# Pods, boots and releases are waited for most of the time: so there are more processes than processors. A file is one
+# process's, which starts what its tests share, and long files come first. Clusters have a run of their own, since each
+# process of it has one.
 engine-cluster: setup
-	$(BIN)/pytest -m 'engine and cluster'
+	$(BIN)/pytest -m 'engine and cluster' --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 DEVICES := tests/docs/test_edge_commands.py tests/edge tests/engines tests/device
 engine-devices: setup

@@ -19,7 +19,7 @@ import yaml
 
 from tests.charts.deployment import merged
 from tests.charts.objects import containers, of_kind, pods
-from tests.engines.cluster import Cluster, network
+from tests.engines.cluster import Cluster
 from tests.engines.cluster.images import python_image
 from tests.engines.cluster.outside import INTERNET, METADATA, outside
 from tests.engines.cluster.policies import policies_kept
@@ -67,6 +67,10 @@ class Pods:
     namespaces: Mapping[str, str]  # of each pod
     places: Mapping[str, Place]
 
+    def storage(self, port: int) -> str:
+        """A store on this machine."""
+        return f"http://{self.cluster.host_address}:{port}"
+
     def reached(self, pod: str, places: Iterable[str] = ()) -> set[str]:
         """Which of the places a pod reaches; all but its own are tried unless some are named."""
         own, _ = self.places.get(pod, ("", 0))
@@ -86,7 +90,7 @@ class Pods:
 
 @pytest.fixture(scope="module")
 def made(real_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
-    objects = release()
+    objects = release(f"http://{real_cluster.host_address}:80")
     real_cluster.load_image(python_image(IMAGE, entrypoint=["/usr/bin/python3", "-c", LISTEN]))
     for namespace in (NAMESPACE, ELSEWHERE, OFFICE):
         real_cluster.namespace(namespace)
@@ -106,7 +110,7 @@ def made(real_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="module")
 def by_default(made: Pods) -> dict[str, set[str]]:
     """What each pod reaches with the chart's own values."""
-    made.keep(release())
+    made.keep(release(made.storage(80)))
     wait_until(lambda: "worker" not in made.reached("stranger", ["worker"]), "the policies are kept")
     return made.all_reached()
 
@@ -114,12 +118,12 @@ def by_default(made: Pods) -> dict[str, set[str]]:
 @pytest.fixture(scope="module")
 def narrowed(made: Pods, by_default: object) -> dict[str, set[str]]:
     """What each reaches where clients are named, a store of the cluster is, and the storage has a port of its own."""
-    made.keep(release("http://10.94.0.1:9000", {"clients": CLIENTS, "destinations": STORE}))
+    made.keep(release(made.storage(9000), {"clients": CLIENTS, "destinations": STORE}))
     wait_until(lambda: "hub" not in made.reached("neighbour", ["hub"]), "the policies are kept")
     return made.all_reached()
 
 
-def release(storage: str = f"http://{network.HOST_ADDRESS}", policies: Mapping[str, Any] | None = None) -> list[Object]:
+def release(storage: str, policies: Mapping[str, Any] | None = None) -> list[Object]:
     """The example's objects, with a worker that always runs."""
     values: dict[str, Any] = yaml.safe_load(helm_yaml(helm_values(load(EXAMPLE), DIGEST)))
     own = {
@@ -178,7 +182,7 @@ def places(cluster: Cluster) -> dict[str, Place]:
         "hub's Service": (f"vision-hub.{NAMESPACE}.svc.cluster.local", 9500),
         "store": (f"store.{NAMESPACE}.svc.cluster.local", 8333),
         "names": ("kube-dns.kube-system.svc.cluster.local", 53),
-        "API": (network.API_SERVICE, 443),
+        "API": (cluster.plane.network.api_service, 443),
         "database": (cluster.host_address, 5432),
         "storage": (cluster.host_address, 80),
         "storage of its own port": (cluster.host_address, 9000),

@@ -17,7 +17,6 @@ import pytest
 from tests.engines.cluster import Cluster
 from tests.engines.cluster.images import CHECKOUT, VISIONFLEET, Image, layer, python_image, visionfleet_image
 from tests.engines.cluster.kwok import FAKE_PLACEMENT, fake_nodes
-from tests.engines.cluster.network import LINK
 from tests.engines.engine import wait_until
 from tests.engines.prometheus import pods, prometheus, query
 
@@ -50,7 +49,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # shells have what the
 with cluster(Path(sys.argv[1])) as c:
     c.kubectl("run", "idle", f"--image={PAUSE}")
     c.kubectl("wait", "pod/idle", "--for=condition=Ready", "--timeout=300s")
-    print(c.worker.machine.pid, flush=True)
+    print(c.worker.machine.pid, c.plane.network.link, flush=True)
     input()
 """
 PARTS = {"containerd-shim-runc-v2", "etcd", "kube-apiserver", "kubelet", "sleep"}
@@ -96,15 +95,16 @@ def output(cluster: Cluster, namespace: str, name: str) -> str:
     return said
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_stays_of_a_cluster_whose_test_is_ended(no_cluster: None, how: signal.Signals, tmp_path: Path) -> None:
+def test_nothing_stays_of_a_cluster_whose_test_is_ended(how: signal.Signals, tmp_path: Path) -> None:
     command = [sys.executable, "-c", RUN_A_POD, str(tmp_path / "cluster")]
-    # another run's cluster may come right after, with the same names
-    link = Path("/sys/class/net", LINK, "ifindex")
     with subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as test:
         assert test.stdout is not None
-        first = int(test.stdout.readline())
-        processes = [*inside_of_machine(first), *psutil.Process(test.pid).children(recursive=True)]
+        first, link_name = test.stdout.readline().split()
+        # another run's cluster may come right after, with the same names
+        link = Path("/sys/class/net", link_name, "ifindex")
+        processes = [*inside_of_machine(int(first)), *psutil.Process(test.pid).children(recursive=True)]
         number = link.read_text()
         assert {each.name() for each in processes} >= PARTS
         test.send_signal(how)

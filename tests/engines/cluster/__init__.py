@@ -7,13 +7,12 @@
         run(["helm", ...], env={**os.environ, **c.environment})
         c.host_address                          # where pods reach servers of this machine
 
-Service and pod addresses are reached from this machine, too. There is one cluster at a time: the kernel wants one name
-for each interface, address and control group. Whoever comes second, waits for the first.
+Service and pod addresses are reached from this machine, too. There may be a few clusters at a time, each with names and
+addresses of its own; whoever comes when all are taken, waits.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -23,16 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.engines.cluster import network
 from tests.engines.cluster.control_plane import NODE, ControlPlane, binaries, start_api, start_controllers
 from tests.engines.cluster.dns import start_names
 from tests.engines.cluster.images import Image
 from tests.engines.cluster.machine import machine
+from tests.engines.cluster.network import free_network
 from tests.engines.cluster.node import Node, start_containers, start_node
 from tests.engines.cluster.parts import Parts
 
 KUBECTL_SECONDS = 900
-_LOCK = Path("/run/visionfleet-cluster.lock")
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,17 @@ class Cluster:
     plane: ControlPlane
     worker: Node | None
     parts: Parts
-    host_address: str = network.HOST_ADDRESS
     node: str = NODE
 
     @property
     def folder(self) -> Path:
         """Of its logs and settings."""
         return self.plane.folder
+
+    @property
+    def host_address(self) -> str:
+        """This machine's, to pods."""
+        return self.plane.address
 
     @property
     def kubeconfig(self) -> Path:
@@ -105,21 +107,14 @@ def cluster(folder: Path) -> Generator[Cluster]:
     """A cluster with a ready node, all gone at the end but the logs. Skips the test where there can be none."""
     binaries()
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone(), machine(folder / "node") as place, Parts(folder) as parts:
-        plane = start_api(folder, parts)
+    with free_network() as network, machine(folder / "node", network) as place, Parts(folder) as parts:
+        plane = start_api(folder, parts, network)
         made = Cluster(plane, start_containers(place, parts), parts)
         start_controllers(plane, parts)
         start_node(plane, place, parts)
         start_names(made, parts)
         parts.wait_until("kubelet", lambda: _is_ready(made))
         yield made
-
-
-@contextmanager
-def _alone() -> Generator[None]:
-    with _LOCK.open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def _is_ready(made: Cluster) -> bool:

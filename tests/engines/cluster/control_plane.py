@@ -16,7 +16,7 @@ from pathlib import Path
 from engines.build import locate
 
 from tests.engines.authority import Authority, Certificate
-from tests.engines.cluster import network
+from tests.engines.cluster.network import Network
 from tests.engines.cluster.parts import Parts
 from tests.engines.engine import TOOL_SECONDS, free_port, missing
 
@@ -51,6 +51,7 @@ class ControlPlane:
     """Where the API is, and who may sign in how."""
 
     folder: Path
+    network: Network
     address: str
     port: int
     ca: Path
@@ -65,10 +66,12 @@ class ControlPlane:
         return self.folder / f"{user}.kubeconfig"
 
 
-def start_api(folder: Path, parts: Parts, address: str = network.HOST_ADDRESS, port: int = API_PORT) -> ControlPlane:
-    """etcd and the API, which is ready a few seconds later."""
+def start_api(
+    folder: Path, parts: Parts, network: Network, address: str | None = None, port: int = API_PORT
+) -> ControlPlane:
+    """etcd and the API, which is ready a few seconds later, at the network's address of this machine or another one."""
     authority = Authority(folder / "authority")
-    plane = ControlPlane(folder, address, port, authority.certificate)
+    plane = ControlPlane(folder, network, address or network.host, port, authority.certificate)
     _write_tokens(plane, {user: secrets.token_hex(16) for user in _USERS})
     etcd = _start_etcd(folder, parts)
     parts.start("kube-apiserver", [str(binaries() / "kube-apiserver"), *_api_server(plane, authority, etcd)])
@@ -95,21 +98,22 @@ def _start_etcd(folder: Path, parts: Parts) -> str:
 
 
 def _api_server(plane: ControlPlane, authority: Authority, etcd: str) -> Sequence[str]:
-    server = authority.issue("kubernetes", plane.address, network.API_SERVICE)
+    network = plane.network
+    server = authority.issue("kubernetes", plane.address, network.api_service)
     proxy = authority.issue("front-proxy-client")
     account = _account_key(plane.folder)
     return (
         f"--etcd-servers={etcd}",
         f"--bind-address={plane.address}",
-        f"--advertise-address={network.HOST_ADDRESS}",
+        f"--advertise-address={network.host}",
         f"--secure-port={plane.port}",
         f"--tls-cert-file={server.certificate}",
         f"--tls-private-key-file={server.key}",
         f"--token-auth-file={plane.folder / 'tokens.csv'}",
-        f"--service-account-issuer=https://{network.API_SERVICE}",
+        f"--service-account-issuer=https://{network.api_service}",
         f"--service-account-key-file={account.certificate}",
         f"--service-account-signing-key-file={account.key}",
-        f"--service-cluster-ip-range={network.SERVICE_RANGE}",
+        f"--service-cluster-ip-range={network.services}",
         "--authorization-mode=Node,RBAC",
         "--kubelet-preferred-address-types=InternalIP",
         "--max-requests-inflight=2000",
@@ -132,7 +136,7 @@ def _controllers(plane: ControlPlane) -> Sequence[str]:
         "--use-service-account-credentials=true",
         f"--service-account-private-key-file={plane.folder / 'account.key'}",
         f"--root-ca-file={plane.ca}",
-        f"--cluster-cidr={network.POD_RANGE}",
+        f"--cluster-cidr={plane.network.pods}",
         "--node-monitor-grace-period=40s",
         "--horizontal-pod-autoscaler-sync-period=5s",
         "--concurrent-job-syncs=20",

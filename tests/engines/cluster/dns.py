@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from engines.build import locate
 
-from tests.engines.cluster import network
+from tests.engines.cluster.network import Network
 from tests.engines.cluster.parts import Parts
 from tests.engines.engine import missing
 
@@ -32,12 +32,12 @@ def start_names(cluster: Cluster, parts: Parts) -> None:
     if folder is None:
         missing("CoreDNS", "python engines/build.py coredns")
     corefile = cluster.folder / "Corefile"
-    corefile.write_text(_COREFILE.format(address=network.HOST_ADDRESS, kubeconfig=cluster.kubeconfig))
+    corefile.write_text(_COREFILE.format(address=cluster.host_address, kubeconfig=cluster.kubeconfig))
     parts.start("coredns", [f"{folder}/coredns", f"-conf={corefile}"])
-    cluster.apply(*_service())
+    cluster.apply(*_service(cluster.plane.network))
 
 
-def _service() -> list[dict[str, object]]:
+def _service(network: Network) -> list[dict[str, object]]:
     """A Service without a selector: its one endpoint is this machine."""
     metadata = {"name": "kube-dns", "namespace": "kube-system"}
     ports = [{"name": kind.lower(), "protocol": kind, "port": 53, "targetPort": 53} for kind in ("UDP", "TCP")]
@@ -47,14 +47,14 @@ def _service() -> list[dict[str, object]]:
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": metadata,
-            "spec": {"clusterIP": network.DNS_SERVICE, "ports": ports},
+            "spec": {"clusterIP": network.dns_service, "ports": ports},
         },
         {
             "apiVersion": "discovery.k8s.io/v1",
             "kind": "EndpointSlice",
             "metadata": {**metadata, "labels": {"kubernetes.io/service-name": "kube-dns"}},
             "addressType": "IPv4",
-            "endpoints": [{"addresses": [network.HOST_ADDRESS], "conditions": {"ready": True}}],
+            "endpoints": [{"addresses": [network.host], "conditions": {"ready": True}}],
             "ports": endpoints,
         },
     ]

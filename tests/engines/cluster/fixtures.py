@@ -1,6 +1,6 @@
-"""One cluster for all tests of a session that ask for it: each test makes a namespace of its own.
+"""One cluster for all tests of a process that ask for it: each test makes a namespace of its own.
 
-They have the marker `cluster`, so that one run may have them all: there is one cluster at a time on a machine.
+They have the marker `cluster`, so that a run of few processes may have them all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.engines.cluster import Cluster, cluster
 from tests.engines.cluster.keda import install_keda
 from tests.engines.cluster.kueue import kueue_in
 
-FIXTURES = frozenset({"real_cluster", "keda", "kueue", "no_cluster"})
+FIXTURES = frozenset({"real_cluster", "keda", "kueue"})
 
 
 @pytest.fixture(scope="session")
@@ -37,21 +37,13 @@ def kueue(real_cluster: Cluster) -> Generator[Cluster]:
         yield real_cluster
 
 
-@pytest.fixture
-def no_cluster() -> None:
-    """For a test that makes a cluster of its own: it comes before the one that stays until the session ends."""
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "cluster: takes the machine's one cluster; whoever asks for a fixture of it has it"
-    )
+    config.addinivalue_line("markers", "cluster: needs a real cluster; whoever asks for a fixture of it has it")
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` is looked at
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark those that use the cluster. For their order, see `no_cluster`."""
+    """Mark those that use the cluster."""
     for item in items:
         if not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
             item.add_marker("cluster")
-    items.sort(key=lambda item: "no_cluster" not in getattr(item, "fixturenames", ()))

@@ -19,6 +19,7 @@ from engines.build import BuildError, locate, module_folder
 
 from tests.engines.cluster import Cluster
 from tests.engines.cluster.control_plane import start_api, start_controllers
+from tests.engines.cluster.network import Network
 from tests.engines.cluster.parts import Parts
 from tests.engines.engine import free_port, missing
 
@@ -69,9 +70,9 @@ def fake_cluster(folder: Path, count: int, *, pods: Sequence[Path] | None = None
     """A real control plane whose nodes are all fake; gone at the end but for the logs."""
     folder.mkdir(parents=True, exist_ok=True)
     with Parts(folder) as parts:
-        plane = start_api(folder, parts, "127.0.0.1", free_port())
+        plane = start_api(folder, parts, Network(0), "127.0.0.1", free_port())  # its ranges are of no use to anyone
         start_controllers(plane, parts)
-        made = Cluster(plane, None, parts, host_address=plane.address)
+        made = Cluster(plane, None, parts)
         with fake_nodes(made, count, pods=pods):
             yield made
 

@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.engines.cgroups import remove_groups
-from tests.engines.cluster import network
+from tests.engines.cluster.network import Network
 from tests.engines.engine import missing, printed, running, wait_until
 
-GROUP = "visionfleet-node"  # of all its pods, in each hierarchy of control groups
 END_SECONDS = 90
 _TOOLS = ("unshare", "nsenter", "ip", "sysctl")
 _LOGS = "/var/log"
@@ -27,16 +26,17 @@ _OWN = (
     _LOGS,
 )
 # the shell stays as the first process, and collects whoever has lost its parent
-_FIRST = f"""
+_FIRST = """
 set -e
 folder=$1
-shift
+up=$2
+shift 2
 mount --make-rshared /
 for place; do
   mkdir -p "$place" "$folder$place"
   mount --bind "$folder$place" "$place"
 done
-{network.UP}
+eval "$up"
 touch "$folder/up"
 sleep infinity &
 wait
@@ -45,9 +45,10 @@ wait
 
 @dataclass(frozen=True)
 class Machine:
-    """Its folder on this machine, and its first process as this machine counts."""
+    """Its folder on this machine, its network, and its first process as this machine counts."""
 
     folder: Path
+    network: Network
     pid: int
 
     def inside(self, *command: str) -> Sequence[str]:
@@ -61,20 +62,20 @@ class Machine:
 
 
 @contextmanager
-def machine(folder: Path) -> Generator[Machine]:
+def machine(folder: Path, network: Network) -> Generator[Machine]:
     """A machine that is up, and gone at the end. Skips the test where there can be none."""
     absent = [tool for tool in _TOOLS if shutil.which(tool) is None]
     if absent or os.geteuid() != 0:
         missing("a machine for a node", f"apt install util-linux iproute2 procps ({absent}), and run as root")
     folder.mkdir()
-    groups = _groups()
+    groups = _groups(network.group)
     command = ["unshare", "--fork", "--kill-child=KILL", "--mount-proc", "--pid", "--mount", "--net"]
-    command += ["sh", "-c", _FIRST, "sh", str(folder), *_OWN]
+    command += ["sh", "-c", _FIRST, "sh", str(folder), network.up, *_OWN]
     try:
         with running(command, folder / "machine.log") as process:
             first = Path(f"/proc/{process.pid}/task/{process.pid}/children")
             wait_until(lambda: first.exists() and first.read_text(), "the node's machine starts")
-            made = Machine(folder, int(first.read_text()))
+            made = Machine(folder, network, int(first.read_text()))
             with network.linked(made.pid):
                 wait_until((folder / "up").exists, f"the node's machine is up, see {folder}/machine.log")
                 yield made
@@ -85,13 +86,13 @@ def machine(folder: Path) -> Generator[Machine]:
                 shutil.rmtree(f"{folder}{place}", ignore_errors=True)
 
 
-def _groups() -> list[Path]:
+def _groups(name: str) -> list[Path]:
     """A group in each hierarchy: kubelet wants it to be there, and makes those of pods below it."""
     mounts = Path("/sys/fs/cgroup")
     hierarchies = (
         [mounts] if (mounts / "cgroup.procs").exists() else [each for each in mounts.iterdir() if each.is_dir()]
     )
-    groups = [each / GROUP for each in hierarchies]
+    groups = [each / name for each in hierarchies]
     remove_groups(groups)
     for group in groups:
         group.mkdir(exist_ok=True)

@@ -9,10 +9,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.engines.cluster import network
 from tests.engines.cluster.control_plane import NODE, ControlPlane, binaries
 from tests.engines.cluster.images import Image, python_image
-from tests.engines.cluster.machine import GROUP, Machine
+from tests.engines.cluster.machine import Machine
 from tests.engines.cluster.parts import Parts
 from tests.engines.engine import TOOL_SECONDS, missing
 
@@ -66,7 +65,7 @@ def start_containers(machine: Machine, parts: Parts) -> Node:
     absent = [tool for tool in ("containerd", "runc", "ctr", "iptables", "conntrack") if shutil.which(tool) is None]
     if absent or not (_PLUGINS / "bridge").exists():
         missing("a node", f"apt install containerd runc containernetworking-plugins iptables conntrack ({absent})")
-    parts.start("containerd", machine.inside("containerd", f"--config={_containerd_config(machine.folder)}"))
+    parts.start("containerd", machine.inside("containerd", f"--config={_containerd_config(machine)}"))
     parts.wait_until("containerd", lambda: _has_containerd(machine))
     made = Node(machine)
     # the first process of each pod, which holds the pod's namespaces and does nothing
@@ -76,34 +75,35 @@ def start_containers(machine: Machine, parts: Parts) -> Node:
 
 def start_node(plane: ControlPlane, machine: Machine, parts: Parts) -> None:
     """kubelet and kube-proxy. The node is ready a few seconds later."""
-    kubelet = [str(binaries() / "kubelet"), f"--config={_kubelet_config(machine.folder)}"]
-    kubelet += [f"--kubeconfig={plane.kubeconfig('kubelet')}", f"--node-ip={network.NODE_ADDRESS}"]
+    kubelet = [str(binaries() / "kubelet"), f"--config={_kubelet_config(machine)}"]
+    kubelet += [f"--kubeconfig={plane.kubeconfig('kubelet')}", f"--node-ip={plane.network.node}"]
     proxy = [str(binaries() / "kube-proxy"), f"--kubeconfig={plane.kubeconfig('proxy')}", "--proxy-mode=iptables"]
-    proxy += [f"--cluster-cidr={network.POD_RANGE}", "--conntrack-max-per-core=0"]  # limits of this machine's kernel
+    proxy += [f"--cluster-cidr={plane.network.pods}", "--conntrack-max-per-core=0"]  # limits of this machine's kernel
     proxy += ["--conntrack-tcp-timeout-established=0s", "--conntrack-tcp-timeout-close-wait=0s"]
     for name, command in (("kubelet", kubelet), ("kube-proxy", proxy)):
         parts.start(name, machine.inside(*command, f"--hostname-override={NODE}"))
 
 
-def _containerd_config(folder: Path) -> Path:
-    networks = folder / "networks"
+def _containerd_config(machine: Machine) -> Path:
+    networks = machine.folder / "networks"
     networks.mkdir()
     addresses = {
         "type": "host-local",
-        "ranges": [[{"subnet": network.POD_RANGE}]],
+        "ranges": [[{"subnet": machine.network.pods}]],
         "routes": [{"dst": "0.0.0.0/0"}],
     }
     bridge = {"type": "bridge", "bridge": "pods", "isGateway": True, "ipMasq": True, "hairpinMode": True}
     plugins = [{**bridge, "ipam": addresses}, {"type": "portmap", "capabilities": {"portMappings": True}}]
     (networks / "10-pods.conflist").write_text(json.dumps({"cniVersion": "0.4.0", "name": "pods", "plugins": plugins}))
-    path = folder / "containerd.toml"
+    path = machine.folder / "containerd.toml"
     path.write_text(_CONTAINERD.format(networks=networks))
     return path
 
 
-def _kubelet_config(folder: Path) -> Path:
-    names = folder / "resolv.conf"
-    names.write_text(f"nameserver {network.HOST_ADDRESS}\n")
+def _kubelet_config(machine: Machine) -> Path:
+    network = machine.network
+    names = machine.folder / "resolv.conf"
+    names.write_text(f"nameserver {network.host}\n")
     config = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -112,12 +112,12 @@ def _kubelet_config(folder: Path) -> Path:
         "authorization": {"mode": "AlwaysAllow"},
         "containerRuntimeEndpoint": f"unix://{_SOCKET}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{GROUP}",
+        "cgroupRoot": f"/{network.group}",
         "enforceNodeAllocatable": ["pods"],
         "failCgroupV1": False,
         "failSwapOn": False,
         "oomScoreAdj": 0,
-        "clusterDNS": [network.DNS_SERVICE],
+        "clusterDNS": [network.dns_service],
         "clusterDomain": "cluster.local",
         "resolvConf": str(names),
         "maxPods": 250,
@@ -129,7 +129,7 @@ def _kubelet_config(folder: Path) -> Path:
         "nodeStatusUpdateFrequency": "5s",
         "shutdownGracePeriod": "0s",
     }
-    path = folder / "kubelet.json"
+    path = machine.folder / "kubelet.json"
     path.write_text(json.dumps(config))
     return path
 
