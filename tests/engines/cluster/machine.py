@@ -19,6 +19,9 @@ from tests.engines.cluster.network import Network
 from tests.engines.engine import missing, printed, running, wait_until
 
 END_SECONDS = 90
+# The processor's, by the names of both versions of control groups: four times what a group has by default, as the pods of
+# a node are in one, and get no more than a single session of other tests otherwise.
+_SHARES = {"cpu.shares": "4096", "cpu.weight": "400"}
 _TOOLS = ("unshare", "nsenter", "ip", "sysctl")
 _LOGS = "/var/log"
 _OWN = (
@@ -99,6 +102,9 @@ def _groups(name: str) -> list[Path]:
         for setting in ("cpuset.cpus", "cpuset.mems"):  # empty at first, and then nobody may enter
             if group.parent.name == "cpuset":
                 (group / setting).write_text((group.parent / setting).read_text())
+        for setting, value in _SHARES.items():
+            if (group / setting).exists():
+                (group / setting).write_text(value)
     return groups
 
 
