@@ -19,8 +19,8 @@ from tests.engines.cluster.network import Network
 from tests.engines.engine import missing, printed, running, wait_until
 
 END_SECONDS = 90
-# The processor's, by the names of both versions of control groups: four times what a group has by default, as the pods of
-# a node are in one, and get no more than a single session of other tests otherwise.
+# The processor's, by the names of both versions of control groups. Four times what a group has by default: all the pods
+# of a node are in one, and would get no more than a single session of other tests.
 _SHARES = {"cpu.shares": "4096", "cpu.weight": "400"}
 _TOOLS = ("unshare", "nsenter", "ip", "sysctl")
 _LOGS = "/var/log"
