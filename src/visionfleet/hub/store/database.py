@@ -3,10 +3,14 @@
 Reads see one state of the database. Writes on SQLite take its one write lock at once (`BEGIN IMMEDIATE`): a transaction
 that reads first and writes later would fail with SQLITE_BUSY when another one wrote in between, and no busy timeout
 helps there (https://www.sqlite.org/lang_transaction.html). Writes on PostgreSQL lock what they need: see `locks`.
+
+This process's own writers on SQLite stand in line before they ask for that lock. Whoever waits for it sleeps between
+two looks, up to a tenth of a second, also while nobody writes (https://www.sqlite.org/c3ref/busy_timeout.html).
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -18,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from visionfleet.config.hub import Hub as HubSection
-from visionfleet.hub.store.engines import database_of
+from visionfleet.hub.store.engines import BUSY_SECONDS, database_of
 from visionfleet.hub.store.schema import SchemaTooNew, bring_up_to_date
 
 _READER: dict[str, dict[str, Any]] = {
@@ -33,6 +37,7 @@ class Store:
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
         self._engine = engine
         self.revision = ""  # of the schema, once it is up to date
+        self._turn = threading.Lock() if engine.dialect.name == "sqlite" else None
         self._reader = engine.execution_options(**_READER[engine.dialect.name])
         self.clock = clock
 
@@ -79,5 +84,15 @@ class Store:
 
     @contextmanager
     def _writer(self) -> Generator[Connection]:
-        with self._engine.connect().execution_options(visionfleet_write=True) as connection:
+        with self._in_turn(), self._engine.connect().execution_options(visionfleet_write=True) as connection:
             yield connection
+
+    @contextmanager
+    def _in_turn(self) -> Generator[None]:
+        """One writer at a time; who has waited for too long asks the database, which says so."""
+        has_it = self._turn is not None and self._turn.acquire(timeout=BUSY_SECONDS)
+        try:
+            yield
+        finally:
+            if self._turn is not None and has_it:
+                self._turn.release()
