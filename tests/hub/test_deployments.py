@@ -162,7 +162,7 @@ def test_a_damaged_content_is_refused_and_nothing_of_it_is_left_to_start_with(
 ) -> None:
     publish(storage, folder, ignore)
     weights = CONTENTS["models/screws/weights.onnx"]
-    storage.put(blob_key(folder.blobs["models/screws/weights.onnx"]), weights[:-1] + b"!")
+    storage.put(blob_key(folder.blobs["models/screws/weights.onnx"]), weights[:-1] + bytes([weights[-1] ^ 1]))
     with pytest.raises(DeploymentError, match=r"weights\.onnx is damaged in the storage: run .* --again"):
         fetch(storage, folder.digest, tmp_path / "pod", ignore)
     assert contents(tmp_path / "pod") == {}
