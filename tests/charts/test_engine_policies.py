@@ -67,10 +67,6 @@ class Pods:
     namespaces: Mapping[str, str]  # of each pod
     places: Mapping[str, Place]
 
-    def storage(self, port: int) -> str:
-        """A store on this machine."""
-        return f"http://{self.cluster.host_address}:{port}"
-
     def reached(self, pod: str, places: Iterable[str] = ()) -> set[str]:
         """Which of the places a pod reaches; all but its own are tried unless some are named."""
         own, _ = self.places.get(pod, ("", 0))
@@ -90,7 +86,7 @@ class Pods:
 
 @pytest.fixture(scope="module")
 def made(real_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
-    objects = release(f"http://{real_cluster.host_address}:80")
+    objects = release(storage(real_cluster, 80))
     real_cluster.load_image(python_image(IMAGE, entrypoint=["/usr/bin/python3", "-c", LISTEN]))
     for namespace in (NAMESPACE, ELSEWHERE, OFFICE):
         real_cluster.namespace(namespace)
@@ -110,7 +106,7 @@ def made(real_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture(scope="module")
 def by_default(made: Pods) -> dict[str, set[str]]:
     """What each pod reaches with the chart's own values."""
-    made.keep(release(made.storage(80)))
+    made.keep(release(storage(made.cluster, 80)))
     wait_until(lambda: "worker" not in made.reached("stranger", ["worker"]), "the policies are kept")
     return made.all_reached()
 
@@ -118,16 +114,21 @@ def by_default(made: Pods) -> dict[str, set[str]]:
 @pytest.fixture(scope="module")
 def narrowed(made: Pods, by_default: object) -> dict[str, set[str]]:
     """What each reaches where clients are named, a store of the cluster is, and the storage has a port of its own."""
-    made.keep(release(made.storage(9000), {"clients": CLIENTS, "destinations": STORE}))
+    made.keep(release(storage(made.cluster, 9000), {"clients": CLIENTS, "destinations": STORE}))
     wait_until(lambda: "hub" not in made.reached("neighbour", ["hub"]), "the policies are kept")
     return made.all_reached()
 
 
-def release(storage: str, policies: Mapping[str, Any] | None = None) -> list[Object]:
+def storage(cluster: Cluster, port: int) -> str:
+    """The URL of a store on this machine."""
+    return f"http://{cluster.host_address}:{port}"
+
+
+def release(endpoint: str, policies: Mapping[str, Any] | None = None) -> list[Object]:
     """The example's objects, with a worker that always runs."""
     values: dict[str, Any] = yaml.safe_load(helm_yaml(helm_values(load(EXAMPLE), DIGEST)))
     own = {
-        "hub": {"storage": {"endpoint": storage}},
+        "hub": {"storage": {"endpoint": endpoint}},
         "worker": {"templates": {"cpu": {"standing": 1}}},
         "networkPolicies": policies or {},
     }

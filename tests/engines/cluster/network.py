@@ -18,7 +18,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
 
-from tests.engines.engine import TOOL_SECONDS
+from tests.engines.engine import printed
 
 _ALL = ip_network("10.94.0.0/15")
 _NETWORK_PREFIX, _RANGE_PREFIX = 17, 20
@@ -126,6 +126,4 @@ def free_network() -> Generator[Network]:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(
-        ["ip", *arguments], stdin=subprocess.DEVNULL, check=True, capture_output=True, text=True, timeout=TOOL_SECONDS
-    )
+    printed(["ip", *arguments])

@@ -13,7 +13,7 @@ from tests.engines.cluster.control_plane import NODE, ControlPlane, binaries
 from tests.engines.cluster.images import Image, python_image
 from tests.engines.cluster.machine import Machine
 from tests.engines.cluster.parts import Parts
-from tests.engines.engine import TOOL_SECONDS, missing
+from tests.engines.engine import TOOL_SECONDS, missing, printed
 
 LOAD_SECONDS = 900
 PAUSE = "visionfleet-pause:test"
@@ -42,20 +42,14 @@ class Node:
     def load_image(self, image: Image) -> None:
         """Give it an image, which pods then have without a registry."""
         containerd = self.machine.inside("ctr", "--namespace=k8s.io")
-        known = subprocess.run(
-            [*containerd, "content", "ls", "--quiet"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        known = printed([*containerd, "content", "ls", "--quiet"])
         command = [*containerd, "images", "import", "-"]
         with subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process:
             assert process.stdin is not None
             with suppress(BrokenPipeError):  # its own words say more
-                image.write(process.stdin, known.stdout.split())
+                image.write(process.stdin, known.split())
             said, _ = process.communicate(timeout=LOAD_SECONDS)
         assert process.returncode == 0, f"{image.name} cannot be loaded: {said.decode(errors='replace')}"
 

@@ -6,13 +6,12 @@ machine. Nobody listens there. Whoever reaches one is refused at once, and whoev
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.engines.cluster.machine import Machine
-from tests.engines.engine import TOOL_SECONDS, running, wait_until
+from tests.engines.engine import printed, running, wait_until
 
 INTERNET = "203.0.113.10"  # RFC 5737: for documentation
 METADATA = "169.254.169.254"
@@ -27,22 +26,18 @@ def outside(machine: Machine, log: Path) -> Generator[None]:
         inside = ["nsenter", f"--target={process.pid}", "--net"]
         wait_until(lambda: not _is_ours(process.pid), "the namespace is made")
         end = ("netns", str(machine.pid), "type", "veth", "peer", "name", "eth0", "netns", str(process.pid))
-        _run("ip", "link", "add", _LINK, *end)
+        printed(["ip", "link", "add", _LINK, *end])
         machine.run("ip", "address", "add", f"{_NEAR}/30", "dev", _LINK)
         machine.run("ip", "link", "set", _LINK, "up")
-        _run(*inside, "ip", "address", "add", f"{_FAR}/30", "dev", "eth0")
+        printed([*inside, "ip", "address", "add", f"{_FAR}/30", "dev", "eth0"])
         for link in ("lo", "eth0"):
-            _run(*inside, "ip", "link", "set", link, "up")
-        _run(*inside, "ip", "route", "add", "default", "via", _NEAR)
+            printed([*inside, "ip", "link", "set", link, "up"])
+        printed([*inside, "ip", "route", "add", "default", "via", _NEAR])
         for address in (INTERNET, METADATA):
-            _run(*inside, "ip", "address", "add", f"{address}/32", "dev", "lo")
+            printed([*inside, "ip", "address", "add", f"{address}/32", "dev", "lo"])
             machine.run("ip", "route", "add", f"{address}/32", "via", _FAR)
         yield
 
 
 def _is_ours(pid: int) -> bool:
     return Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink()
-
-
-def _run(*command: str) -> None:
-    subprocess.run(command, stdin=subprocess.DEVNULL, check=True, capture_output=True, text=True, timeout=TOOL_SECONDS)
